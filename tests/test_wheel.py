@@ -10,10 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import repository_root, require
 
 import pocketgen as pg
 from pocketgen.examples import EXAMPLES
+from support import repository_root, require
 
 pytestmark = pytest.mark.slow
 
