@@ -1,0 +1,276 @@
+"""PocketNN's training rules straight from the paper, in exact numpy: the outside judge.
+
+Knows nothing of pocketgen and imports nothing of it. Matrices are as the paper prints them: x is
+(batch, n_in), W (n_in, n_out), b (n_out,), R (n_classes, n_out). Layers count from 1 in names and
+tags, from 0 in Python's lists. Every value is exact: a product that int64 could not hold is
+computed with Python's integers instead.
+
+Source: J. Song, F. Lin, "PocketNN: Integer-only Training and Inference of Neural Networks via
+Direct Feedback Alignment and Pocket Activations in Pure C++" (arXiv 2201.02863).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+INT32_MAX = 2**31 - 1
+PARAMETER_MAX = 32767  # weights and biases are int16 without -32768
+NEVER = INT32_MAX  # inverse slope of a saturated unit: dividing by it stops its learning
+
+# The largest magnitude of an activation's output; identity's is that of its input.
+OUTPUT_MAX = {
+    "pocket_tanh": 127,
+    "pocket_sigmoid": 127,
+    "pocket_relu8bit": 127,
+    "pocket_leakyrelu": 32767,
+}
+ACTIVATIONS = (*OUTPUT_MAX, "identity")
+
+
+# --- exact integers -----------------------------------------------------------------------------
+
+
+def ints(x: object) -> Ints:
+    return np.asarray(x).astype(np.int64)
+
+
+def div(numerator: NDArray, denominator: NDArray | int) -> NDArray:
+    """C99's division: the quotient is truncated toward zero."""
+    quotient = np.abs(numerator) // np.abs(denominator)
+    return np.where((numerator < 0) != (denominator < 0), -quotient, quotient)
+
+
+def product(left: Ints, right: Ints) -> NDArray:
+    """left @ right; of Python's integers where int64 might overflow."""
+    largest = int(np.abs(left).max(initial=0)) * int(np.abs(right).max(initial=0))
+    if largest * left.shape[1] < 2**53:  # float64 is exact here, and fast
+        return ints(left.astype(np.float64) @ right.astype(np.float64))
+    if largest * left.shape[1] < 2**62:
+        return left @ right
+    return left.astype(object) @ right.astype(object)
+
+
+def clamp(x: NDArray, limit: int) -> Ints:
+    return ints(np.minimum(np.maximum(x, -limit), limit))
+
+
+def fits32(x: NDArray) -> Ints:
+    """x, which the bounds promise to fit 32 bits."""
+    assert x.size == 0 or (int(x.min()) >= -INT32_MAX - 1 and int(x.max()) <= INT32_MAX)
+    return ints(x)
+
+
+# --- activations: value and inverse slope -------------------------------------------------------
+
+
+def pocket_tanh(h: Ints, n_in: int) -> tuple[Ints, Ints]:
+    v = div(h, 256 * n_in)
+    pieces = [v < -127, v < -74, v < -31, v < 32, v < 75, v < 128]
+    quarter = div(v, 4)
+    a = np.select(pieces, [-127, quarter - 88, v - 32, 2 * v, v + 32, quarter + 88], 127)
+    g = np.select(pieces, [127, 8, 2, 1, 2, 8], 127)
+    return a, g
+
+
+def pocket_sigmoid(h: Ints, n_in: int) -> tuple[Ints, Ints]:
+    v = div(h, 256)
+    pieces = [v < -127, v < -74, v < -31, v < 32, v < 75, v < 128]
+    half, eighth = div(v, 2), div(v, 8)
+    a = np.select(pieces, [1, eighth + 20, half + 48, v + 64, half + 80, eighth + 108], 127)
+    g = np.select(pieces, [127, 8, 2, 1, 2, 8], 127)
+    return a, g
+
+
+def pocket_relu8bit(h: Ints, n_in: int) -> tuple[Ints, Ints]:
+    pieces = [h < 0, h <= 127]
+    return np.select(pieces, [0, h], 127), np.select(pieces, [NEVER, 1], NEVER)
+
+
+def pocket_leakyrelu(h: Ints, n_in: int) -> tuple[Ints, Ints]:
+    pieces = [h < -32767, h < 0, h < 32767]
+    return np.select(pieces, [-32767, div(h, 5), h], 32767), np.select(pieces, [NEVER, 5, 1], NEVER)
+
+
+def identity(h: Ints, n_in: int) -> tuple[Ints, Ints]:
+    return h, np.ones_like(h)
+
+
+def activate(name: str, h: Ints, n_in: int) -> tuple[Ints, Ints]:
+    """Output and inverse slope of the activation called `name`, of a layer with n_in inputs."""
+    assert name in ACTIVATIONS
+    a, g = globals()[name](h, n_in)
+    return ints(a), ints(g)
+
+
+# --- input, targets, loss -----------------------------------------------------------------------
+
+
+def scaled(
+    raw: NDArray, offset: object, multiplier: object, shift: int, low: int, high: int
+) -> Ints:
+    """x = clamp((raw - offset) * multiplier / 2^shift); offset, multiplier also per feature."""
+    x = div((ints(raw) - ints(offset)) * ints(multiplier), 2**shift)
+    return ints(np.minimum(np.maximum(x, low), high))
+
+
+def class_targets(labels: NDArray, n_classes: int, target: int) -> Ints:
+    """`target` for the true class, 0 for the others."""
+    return np.where(ints(labels)[:, None] == np.arange(n_classes), target, 0)
+
+
+def loss_of(e: Ints) -> int:
+    """The loss of a batch: every e*e is halved by itself."""
+    return sum(value * value // 2 for value in e.reshape(-1).tolist())
+
+
+# --- what overflow safety forces ----------------------------------------------------------------
+
+
+class UnsafeError(Exception):
+    """No weight clamp of at least 1 keeps some sum within 32 bits."""
+
+
+def weight_limits(
+    dims: list[int], activations: list[str], largest_input: int, largest_target: int
+) -> list[int]:
+    """The weight clamp of every layer, or UnsafeError.
+
+    32 bits must hold h = x·W + b for every x and W in range, and e = a - y of the last layer,
+    where only `identity` lets a be as large as h.
+    """
+    limits = []
+    largest = largest_input
+    for k, (n_in, activation) in enumerate(zip(dims[:-1], activations, strict=True)):
+        headroom = largest_target if k + 2 == len(dims) and activation == "identity" else 0
+        room = INT32_MAX - headroom - PARAMETER_MAX
+        limit = min(PARAMETER_MAX, room // (n_in * largest)) if largest else PARAMETER_MAX
+        if limit < 1:
+            raise UnsafeError(f"layer {k + 1}: {n_in} inputs up to {largest}")
+        limits.append(limit)
+        h_max = n_in * largest * limit + PARAMETER_MAX
+        largest = OUTPUT_MAX.get(activation, h_max)
+    return limits
+
+
+# --- counter-based random numbers ---------------------------------------------------------------
+
+WEIGHTS, BIASES, FEEDBACK = 0x100, 0x200, 0x300  # tag of a tensor: one of these + layer from 1
+
+
+def mix(x: int) -> int:
+    """A 32-bit word to a scattered 32-bit word."""
+    x ^= x >> 16
+    x = x * 0x7FEB352D & 0xFFFFFFFF
+    x ^= x >> 15
+    x = x * 0x846CA68B & 0xFFFFFFFF
+    x ^= x >> 16
+    return x
+
+
+def uniform(seed: int, tag: int, index: int, r: int) -> int:
+    """Number `index` of a tensor: uniform in [-r, r] without 0."""
+    key = mix(seed ^ mix(tag))
+    u = ((mix((key + index) & 0xFFFFFFFF) >> 16) * 2 * r) >> 16
+    v = u - r
+    return v + 1 if v >= 0 else v
+
+
+def start_range(n_in: int, n_out: int) -> int:
+    """r of a layer's feedback, and of its initial weights and biases under backprop."""
+    return max(1, math.isqrt(12 * 32767 // (n_in + n_out)))
+
+
+def uniform_tensor(seed: int, tag: int, rows: int, columns: int, r: int) -> Ints:
+    """(rows, columns), numbered row by row."""
+    values = [uniform(seed, tag, index, r) for index in range(rows * columns)]
+    return ints(values).reshape(rows, columns)
+
+
+def initial_weights(seed: int, layer: int, n_in: int, n_out: int) -> Ints:
+    """(n_in, n_out); the numbers run over the inputs of one unit after the other."""
+    r = start_range(n_in, n_out)
+    return uniform_tensor(seed, WEIGHTS + layer, n_out, n_in, r).T.copy()
+
+
+def initial_biases(seed: int, layer: int, n_in: int, n_out: int) -> Ints:
+    return uniform_tensor(seed, BIASES + layer, 1, n_out, start_range(n_in, n_out))[0]
+
+
+def feedback(seed: int, layer: int, n_in: int, n_out: int, n_classes: int) -> Ints:
+    """(n_classes, n_out)."""
+    return uniform_tensor(seed, FEEDBACK + layer, n_classes, n_out, start_range(n_in, n_out))
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+@dataclass
+class Trace:
+    """What one pass computed, a list entry for each layer; e and delta only after training."""
+
+    h: list[Ints] = field(default_factory=list)
+    a: list[Ints] = field(default_factory=list)
+    g: list[Ints] = field(default_factory=list)
+    delta: list[Ints] = field(default_factory=list)
+    e: Ints = field(default_factory=lambda: ints([]))
+
+
+@dataclass
+class Network:
+    """A multilayer perceptron; `R` holds a matrix for each hidden layer, or is empty: backprop."""
+
+    activations: list[str]
+    W: list[Ints]
+    b: list[Ints]
+    lr_inv: int
+    R: list[Ints] = field(default_factory=list)
+    lr_shift: int = 0
+    limits: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.limits:
+            self.limits = [PARAMETER_MAX] * len(self.W)
+        self.W = [ints(w) for w in self.W]
+        self.b = [ints(b) for b in self.b]
+        self.R = [ints(r) for r in self.R]
+
+    def forward(self, x: NDArray) -> Trace:
+        trace = Trace()
+        a = ints(x)
+        for activation, W, b in zip(self.activations, self.W, self.b, strict=True):
+            h = fits32(product(a, W) + b)
+            a, g = activate(activation, h, W.shape[0])
+            trace.h.append(h)
+            trace.a.append(a)
+            trace.g.append(g)
+        return trace
+
+    def train(self, x: NDArray, y: NDArray) -> Trace:
+        """One batch with target vectors y (batch, n_out); changes W and b."""
+        trace = self.forward(x)
+        trace.e = fits32(trace.a[-1] - ints(y))
+        inputs = [ints(x), *trace.a[:-1]]
+        deltas: list[Ints] = []  # of the layers from k to the last
+        for k in reversed(range(len(self.W))):
+            if k == len(self.W) - 1:
+                reached = trace.e
+            elif self.R:
+                reached = product(trace.e, self.R[k])
+            else:  # W[k + 1] has already been updated by this batch
+                reached = product(deltas[0], self.W[k + 1].T)
+            delta = clamp(div(reached, trace.g[k]), INT32_MAX)
+            deltas.insert(0, delta)
+            ones = np.ones((1, len(delta)), np.int64)
+            self.W[k] = clamp(self.W[k] + self.change(product(inputs[k].T, delta)), self.limits[k])
+            self.b[k] = clamp(self.b[k] + self.change(product(ones, delta)[0]), PARAMETER_MAX)
+        trace.delta = deltas
+        return trace
+
+    def change(self, gradient: NDArray) -> NDArray:
+        return div(div(gradient, -self.lr_inv), 2**self.lr_shift)
