@@ -255,10 +255,14 @@ def test_self_test_passes_under_sanitizers(
 
 
 @pytest.mark.parametrize(("example", "variant"), PROJECTS)
-def test_every_macro_has_the_prefix(
-    project: Callable[[str, str], Project], example: str, variant: str
+def test_every_symbol_and_macro_has_the_prefix(
+    project: Callable[[str, str], Project], tmp_path: Path, example: str, variant: str
 ) -> None:
     made = project(example, variant)
+    # unoptimised: what is inlined elsewhere still has its symbol here
+    unoptimised = Target("gcc-O0", "gcc", ("-std=c99", "-O0", "-w"))
+    objects = [path for path in made.compile(unoptimised, tmp_path) if "main" not in path.name]
+    assert foreign_definitions(made.prefix, unoptimised, objects) == set()
     for path in sorted(made.folder.rglob("*.[ch]")):
         macros = re.findall(r"^\s*#\s*define\s+(\w+)", path.read_text("utf-8"), re.MULTILINE)
         assert [m for m in macros if not m.startswith(f"{made.prefix.upper()}_")] == [], path.name
