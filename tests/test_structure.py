@@ -35,7 +35,8 @@ ORDER: list[tuple[str, ...]] = [
     ("plan",),
     ("render",),
     ("host",),
-    ("reference", "store", "datasets", "fit", "output"),
+    ("datafiles", "output"),
+    ("reference", "store", "datasets", "fit"),
     ("net",),
     ("examples",),
     ("report",),
@@ -45,7 +46,8 @@ ORDER: list[tuple[str, ...]] = [
 NEEDS_ONLY: dict[str, set[str]] = {
     "reference": {"errors", "intmath", "ir", "kernels"},
     "store": {"errors", "ir"},
-    "datasets": {"errors", "model"},
+    "datafiles": {"errors"},
+    "datasets": {"errors", "datafiles", "model"},
     "fit": {"errors"},
     "output": {"errors"},
 }
