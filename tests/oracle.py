@@ -23,14 +23,14 @@ INT32_MAX = 2**31 - 1
 PARAMETER_MAX = 32767  # weights and biases are int16 without -32768
 NEVER = INT32_MAX  # inverse slope of a saturated unit: dividing by it stops its learning
 
-# The largest magnitude of an activation's output; identity's is that of its input.
-OUTPUT_MAX = {
-    "pocket_tanh": 127,
-    "pocket_sigmoid": 127,
-    "pocket_relu8bit": 127,
-    "pocket_leakyrelu": 32767,
+# Least and greatest output of each activation; identity's is what its h can be.
+OUTPUTS = {
+    "pocket_tanh": (-127, 127),
+    "pocket_sigmoid": (1, 127),
+    "pocket_relu8bit": (0, 127),
+    "pocket_leakyrelu": (-32767, 32767),
 }
-ACTIVATIONS = (*OUTPUT_MAX, "identity")
+ACTIVATIONS = (*OUTPUTS, "identity")
 
 
 # --- exact integers -----------------------------------------------------------------------------
@@ -133,7 +133,11 @@ def loss_of(e: Ints) -> int:
 
 
 class UnsafeError(Exception):
-    """No weight clamp of at least 1 keeps some sum within 32 bits."""
+    """Some sum cannot be proven to fit, even with weights of at most 1."""
+
+
+def output_range(activation: str, h_max: int) -> tuple[int, int]:
+    return OUTPUTS.get(activation, (-h_max, h_max))
 
 
 def weight_limits(
@@ -153,9 +157,39 @@ def weight_limits(
         if limit < 1:
             raise UnsafeError(f"layer {k + 1}: {n_in} inputs up to {largest}")
         limits.append(limit)
-        h_max = n_in * largest * limit + PARAMETER_MAX
-        largest = OUTPUT_MAX.get(activation, h_max)
+        largest = output_range(activation, n_in * largest * limit + PARAMETER_MAX)[1]
     return limits
+
+
+def check_gradients(
+    dims: list[int],
+    activations: list[str],
+    limits: list[int],
+    largest_input: int,
+    targets: tuple[int, int],
+    batch: int,
+    largest_feedback: list[int],
+) -> None:
+    """UnsafeError where 64 bits cannot hold the sum over a batch of input times delta.
+
+    targets: the least and the greatest. largest_feedback: of each hidden layer, or [] for backprop.
+    Only a hidden `identity` can lead here: its outputs have up to 31 bits, as deltas have.
+    """
+    inputs = [largest_input]  # the largest magnitude that each layer reads; last, the output's
+    for n_in, activation, limit in zip(dims[:-1], activations, limits, strict=True):
+        a_low, a_high = output_range(activation, n_in * inputs[-1] * limit + PARAMETER_MAX)
+        inputs.append(a_high)
+    largest_error = max(abs(a_low - targets[1]), abs(a_high - targets[0]))
+    delta = largest_error
+    for k in reversed(range(len(limits))):
+        if k < len(limits) - 1:
+            if largest_feedback:
+                reached = dims[-1] * largest_error * largest_feedback[k]
+            else:
+                reached = dims[k + 2] * delta * limits[k + 1]
+            delta = min(reached, INT32_MAX)
+        if batch * inputs[k] * delta >= 2**63:
+            raise UnsafeError(f"layer {k + 1}: {batch} times {inputs[k]} times {delta}")
 
 
 # --- counter-based random numbers ---------------------------------------------------------------

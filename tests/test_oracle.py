@@ -144,11 +144,11 @@ def test_activations_without_a_divisor(name: str, rows: list[tuple[int, int, int
     assert g.tolist() == slope.tolist()
 
 
-@pytest.mark.parametrize("name", oracle.OUTPUT_MAX)
-def test_outputs_stay_within_the_magnitude_that_bounds_use(name: str) -> None:
+@pytest.mark.parametrize("name", oracle.OUTPUTS)
+def test_outputs_fill_the_range_that_bounds_use(name: str) -> None:
     h = np.arange(-70_000, 70_001, dtype=np.int64)
     a, g = oracle.activate(name, h, 1)
-    assert np.abs(a).max() == oracle.OUTPUT_MAX[name]
+    assert (a.min(), a.max()) == oracle.OUTPUTS[name]
     assert g.min() == 1
 
 
@@ -215,6 +215,23 @@ def test_the_clamps_hold_every_sum() -> None:
         for k in range(3):
             assert np.abs(net.W[k]).max() <= limits[k]
             assert np.abs(net.b[k]).max() <= 32767
+
+
+def test_gradients_beyond_64_bits_are_unsafe() -> None:
+    """Layer 2 reads up to 128·32767·n + 32767 of layer 1, and its delta may have 31 bits."""
+    dims, activations = [100, 1, 1], ["identity", "identity"]
+    limits = oracle.weight_limits(dims, activations, 128, 127)
+    assert limits == [32767, 5]
+    largest = 100 * 128 * 32767 + 32767
+    error = largest * 5 + 32767 + 127
+    for batch, is_safe in [(2**63 // (largest * error), True), (2**63 // largest, False)]:
+        arguments = (dims, activations, limits, 128, (-127, 127), batch)
+        for feedback in ([], [100]):
+            if is_safe:
+                oracle.check_gradients(*arguments, feedback)
+            else:
+                with pytest.raises(oracle.UnsafeError):
+                    oracle.check_gradients(*arguments, feedback)
 
 
 def test_backprop_uses_the_updated_next_layer() -> None:
