@@ -168,6 +168,8 @@ def load(
     if name in ("xor", "sine", "sensor"):
         if test_fraction is not None:
             raise DataError(f"{name} has its own test set; leave test_fraction out")
+        if quantize is not None:
+            raise DataError(f"{name} holds integers; leave quantize out")
         return {"xor": xor, "sine": sine, "sensor": sensor}[name]()
     if name == "digits":
         parts = read_npz(Path(__file__).parent / "data" / "digits.npz")
@@ -202,10 +204,11 @@ def quantize(
 ) -> tuple[Integers, Quantization]:
     """Turn floating-point x into integers of dtype by an affine map, and return the map with them.
 
-    low, high: the real numbers that become the type's smallest and largest integer; x's own
-    smallest and largest unless given (for each column of (n, features) with per_feature). One
-    number each, or one for each feature. Values outside low..high are clamped. The firmware must
-    apply the same map before it calls the network. Raises DataError for NaN, infinity, no data.
+    low, high: the real numbers that become the type's smallest and largest integer, to within the
+    rounding of the zero point; x's own smallest and largest unless given (for each column of
+    (n, features) with per_feature). One number each, or one for each feature. What lies beyond is
+    clamped. The firmware must apply the same map before it calls the network. Raises DataError for
+    NaN, infinity, no data, and a range that needs a zero point of more than 32 bits.
     """
     smallest, largest = _quantized_range(dtype)
     real = _finite("x", x)
