@@ -23,14 +23,13 @@ INT32_MAX = 2**31 - 1
 PARAMETER_MAX = 32767  # weights and biases are int16 without -32768
 NEVER = INT32_MAX  # inverse slope of a saturated unit: dividing by it stops its learning
 
-# Least and greatest output of each activation; identity's is what its h can be.
-OUTPUTS = {
-    "pocket_tanh": (-127, 127),
-    "pocket_sigmoid": (1, 127),
-    "pocket_relu8bit": (0, 127),
-    "pocket_leakyrelu": (-32767, 32767),
-}
-ACTIVATIONS = (*OUTPUTS, "identity")
+ACTIVATIONS = (
+    "pocket_tanh",
+    "pocket_sigmoid",
+    "pocket_relu8bit",
+    "pocket_leakyrelu",
+    "identity",
+)
 
 
 # --- exact integers -----------------------------------------------------------------------------
@@ -136,8 +135,11 @@ class UnsafeError(Exception):
     """Some sum cannot be proven to fit, even with weights of at most 1."""
 
 
-def output_range(activation: str, h_max: int) -> tuple[int, int]:
-    return OUTPUTS.get(activation, (-h_max, h_max))
+def output_range(activation: str, n_in: int, largest: int, limit: int) -> tuple[int, int]:
+    """Least and greatest output, over all inputs and weights; every activation is monotone."""
+    h_max = n_in * largest * limit + PARAMETER_MAX
+    low, high = activate(activation, ints([-h_max, h_max]), n_in)[0].tolist()
+    return low, high
 
 
 def weight_limits(
@@ -157,7 +159,7 @@ def weight_limits(
         if limit < 1:
             raise UnsafeError(f"layer {k + 1}: {n_in} inputs up to {largest}")
         limits.append(limit)
-        largest = output_range(activation, n_in * largest * limit + PARAMETER_MAX)[1]
+        largest = max(map(abs, output_range(activation, n_in, largest, limit)))
     return limits
 
 
@@ -177,8 +179,8 @@ def check_gradients(
     """
     inputs = [largest_input]  # the largest magnitude that each layer reads; last, the output's
     for n_in, activation, limit in zip(dims[:-1], activations, limits, strict=True):
-        a_low, a_high = output_range(activation, n_in * inputs[-1] * limit + PARAMETER_MAX)
-        inputs.append(a_high)
+        a_low, a_high = output_range(activation, n_in, inputs[-1], limit)
+        inputs.append(max(abs(a_low), abs(a_high)))
     largest_error = max(abs(a_low - targets[1]), abs(a_high - targets[0]))
     delta = largest_error
     for k in reversed(range(len(limits))):

@@ -144,11 +144,21 @@ def test_activations_without_a_divisor(name: str, rows: list[tuple[int, int, int
     assert g.tolist() == slope.tolist()
 
 
-@pytest.mark.parametrize("name", oracle.OUTPUTS)
-def test_outputs_fill_the_range_that_bounds_use(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("pocket_tanh", -127, 127),
+        ("pocket_sigmoid", 1, 127),
+        ("pocket_relu8bit", 0, 127),
+        ("pocket_leakyrelu", -32767, 32767),
+        ("identity", -70_000, 70_000),
+    ],
+)
+def test_activations_rise_and_fill_their_range(name: str, low: int, high: int) -> None:
     h = np.arange(-70_000, 70_001, dtype=np.int64)
     a, g = oracle.activate(name, h, 1)
-    assert (a.min(), a.max()) == oracle.OUTPUTS[name]
+    assert (a[0], a[-1]) == (low, high)
+    assert np.diff(a).min() >= 0
     assert g.min() == 1
 
 
@@ -194,6 +204,14 @@ def test_the_last_identity_layer_leaves_room_for_the_target() -> None:
     assert oracle.weight_limits([65535, 1], ["identity"], 32768, 0) == [1]
     with pytest.raises(oracle.UnsafeError):
         oracle.weight_limits([65535, 1], ["identity"], 32768, 1)
+
+
+def test_the_next_layer_reads_what_the_activation_can_reach() -> None:
+    """784 times 10741 times 255 saturates each of them; a bias alone does not saturate tanh."""
+    for activation, largest in [("pocket_tanh", 127), ("pocket_leakyrelu", 32767)]:
+        limits = oracle.weight_limits([784, 5000, 1], [activation, "pocket_relu8bit"], 255, 15)
+        assert limits == [10741, min(32767, (2**31 - 1 - 32767) // (5000 * largest))]
+    assert oracle.output_range("pocket_tanh", 1, 0, 32767) == (-119, 119)
 
 
 def test_identity_passes_its_bound_on() -> None:
