@@ -1,0 +1,65 @@
+"""What every layer offers to lowering and to the training rules, and where it stands.
+
+In: the place of a layer in its model. Out: buffers and steps.
+Not here: any particular layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pocketgen.ir import Buffer, Step
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a layer stands: its number from 1, what it reads, and how training will use it.
+
+    source: name of the buffer with the layer's input x. headroom: how far below INT32_MAX the
+    pre-activations must stay so that what follows cannot overflow either. batch: samples whose
+    gradients are summed. training: whether activations and slopes are kept for the rule.
+    """
+
+    index: int
+    source: str
+    in_shape: tuple[int, ...]
+    headroom: int = 0
+    batch: int = 1
+    training: bool = True
+
+    def name(self, letter: str) -> str:
+        """The name of one of this layer's buffers: W1, h1, delta1, …"""
+        return f"{letter}{self.index}"
+
+
+class Layer(Protocol):
+    """A layer kind: what it computes, as buffers and steps. Frozen dataclasses implement it."""
+
+    @property
+    def title(self) -> str:
+        """The layer in words, for messages: Dense(100, 'pocket_tanh')."""
+
+    def describe(self, in_shape: tuple[int, ...]) -> str:
+        """The layer in the model's canonical text."""
+
+    def check(self, index: int) -> None:
+        """Raise ModelError where the user's parameters make no sense."""
+
+    def output_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the activations for inputs of in_shape."""
+
+    def fans(self, in_shape: tuple[int, ...]) -> tuple[int, int]:
+        """fan_in and fan_out, from which rules derive the range of random numbers."""
+
+    def buffers(self, site: Site) -> tuple[Buffer, ...]:
+        """Weights, biases and activations; in training also slopes."""
+
+    def forward(self, site: Site) -> tuple[Step, ...]:
+        """From the input to the activations, one sample."""
+
+    def weight_updates(self, site: Site, update: Step) -> tuple[Step, ...]:
+        """From x and delta to moved weights, once a batch."""
+
+    def input_gradient(self, site: Site, delta: str, result: str) -> tuple[Step, ...]:
+        """From this layer's delta to the error at its input, one sample."""

@@ -1,0 +1,175 @@
+"""What PocketNN's two rules share: squared error, inverse slopes, an inverse learning rate.
+
+In: the rule's parameters. Out: the steps for the error, the deltas' slopes and the updates.
+Source: PocketNN (arXiv 2201.02863) and its published program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pocketgen.errors import ModelError
+from pocketgen.intmath import is_whole, isqrt
+from pocketgen.ir import Buffer, Range, Step
+from pocketgen.kernels import ERROR_CLASS, ERROR_VECTOR, SGD_STEP, SLOPE_DIVIDE
+from pocketgen.layers import Site
+from pocketgen.rules.rule import Scene, out_size
+
+MAX_BATCH = 65535
+MAX_LR_INV = 2**31 - 1
+TARGET_LIMIT = 32767
+
+
+@dataclass(frozen=True)
+class PocketRule:
+    """Parameters of both PocketNN rules.
+
+    lr_inv: the inverse of the learning rate, 1..2**31 - 1. batch: samples summed for one update,
+    1..65535. target: what the output of the true class should reach while the others go to 0, or
+    "vector" where each sample comes with a vector of targets (regression). target_range: the least
+    and the greatest given target; by default -127..127.
+    """
+
+    lr_inv: int = 1000
+    batch: int = 20
+    target: int | Literal["vector"] = 15
+    target_range: tuple[int, int] | None = None
+
+    @property
+    def expects(self) -> Literal["label", "y"]:
+        """Labels, or target vectors for regression."""
+        return "y" if self.target == "vector" else "label"
+
+    @property
+    def target_magnitude(self) -> int:
+        """The largest |y|."""
+        return self.targets.magnitude
+
+    @property
+    def targets(self) -> Range:
+        """Every value that a target can have."""
+        if self.target == "vector":
+            return Range(*(self.target_range or (-127, 127)))
+        return Range(min(int(self.target), 0), max(int(self.target), 0))
+
+    def check(self) -> None:
+        """Raise ModelError for parameters out of range."""
+        for name, value, high in (
+            ("lr_inv", self.lr_inv, MAX_LR_INV),
+            ("batch", self.batch, MAX_BATCH),
+        ):
+            if not (is_whole(value) and 1 <= value <= high):
+                raise ModelError(f"{self.rule_name}: {name} is {value!r}; the range is 1..{high}")
+        if self.target == "vector":
+            self.check_target_range()
+        elif not (is_whole(self.target) and 1 <= abs(self.target) <= TARGET_LIMIT):
+            raise ModelError(
+                f"{self.rule_name}: target is {self.target!r}; "
+                f"give 1..{TARGET_LIMIT} for classes or 'vector' for regression"
+            )
+        elif self.target_range is not None:
+            raise ModelError(f"{self.rule_name}: target_range goes with target='vector' only")
+
+    def check_target_range(self) -> None:
+        """Raise ModelError for a range of targets that is empty or beyond 16 bits."""
+        low, high = self.targets.low, self.targets.high
+        if not -TARGET_LIMIT <= low < high <= TARGET_LIMIT:
+            raise ModelError(
+                f"{self.rule_name}: target_range is {low}..{high}; "
+                f"it must rise within -{TARGET_LIMIT}..{TARGET_LIMIT}"
+            )
+
+    @property
+    def rule_name(self) -> str:
+        """The rule's name, for messages and the canonical text."""
+        return type(self).__name__
+
+    def describe(self) -> tuple[str, ...]:
+        """The parameters in the model's canonical text."""
+        low, high = self.targets.low, self.targets.high
+        wanted = f"vector {low}..{high}" if self.target == "vector" else str(self.target)
+        return (f"rule {self.rule_name} lr_inv {self.lr_inv} batch {self.batch} target {wanted}",)
+
+    def error(self, scene: Scene) -> tuple[tuple[Buffer, ...], Step]:
+        """e = a - y at the output: its buffers and its step."""
+        n, last = scene.classes, scene.sites[-1]
+        e = Buffer("e", "delta", (n,), per_sample=True, note="output errors")
+        if self.target == "vector":
+            y = Buffer(
+                "y",
+                "target",
+                (n,),
+                self.targets.dtype(),
+                self.targets,
+                per_sample=True,
+                note="targets",
+            )
+            operands = {"a": last.name("a"), "y": "y", "e": "e"}
+            return (y, e), Step(
+                ERROR_VECTOR, operands, {"n": n}, f"output: {ERROR_VECTOR.equation}"
+            )
+        label = Buffer(
+            "label", "label", (), "uint16", Range(0, n - 1), per_sample=True, note="labels"
+        )
+        operands = {"a": last.name("a"), "label": "label", "e": "e"}
+        sizes = {"n": n, "target": int(self.target)}
+        return (label, e), Step(ERROR_CLASS, operands, sizes, f"output: {ERROR_CLASS.equation}")
+
+    def slope(self, scene: Scene, site: Site, source: str) -> tuple[Buffer, Step]:
+        """delta = source / g at a layer: its buffer and its step."""
+        n = out_size(scene.layers[site.index - 1], site)
+        delta = Buffer(
+            site.name("delta"), "delta", (n,), per_sample=True, layer=site.index, note="deltas"
+        )
+        operands = {"s": source, "g": site.name("g"), "delta": delta.name}
+        return delta, Step(
+            SLOPE_DIVIDE,
+            operands,
+            {"n": n},
+            f"layer {site.index}: {SLOPE_DIVIDE.equation}",
+            site.index,
+        )
+
+    def back(self, scene: Scene, site: Site) -> Buffer:
+        """The error at a layer's activations, before the slope."""
+        n = out_size(scene.layers[site.index - 1], site)
+        return Buffer(
+            site.name("s"),
+            "scratch",
+            (n,),
+            per_sample=True,
+            kept=False,
+            layer=site.index,
+            note="error before the slope",
+        )
+
+    def update(self) -> Step:
+        """How one weight follows its gradient."""
+        return Step(
+            SGD_STEP,
+            {"lr_shift": "lr_shift"},
+            {"lr_inv": self.lr_inv},
+            SGD_STEP.equation,
+        )
+
+
+def state() -> tuple[Buffer, ...]:
+    """What both rules keep or are told: lr_shift, the samples in this batch, the seed."""
+    return (
+        Buffer(
+            "lr_shift",
+            "state",
+            (),
+            "uint8",
+            Range(0, 15),
+            note="the learning rate is 1 / (lr_inv * 2^lr_shift)",
+        ),
+        Buffer("n", "count", (), "uint16", Range(1, MAX_BATCH), note="samples in this batch"),
+        Buffer("seed", "seed", (), "uint32", Range(0, 2**32 - 1), note="seed"),
+    )
+
+
+def uniform_limit(fan_in: int, fan_out: int) -> int:
+    """r = isqrt(12 * 32767 / (fan_in + fan_out)), at least 1: PocketNN's random range."""
+    return max(1, isqrt(12 * 32767 // (fan_in + fan_out)))
