@@ -71,7 +71,8 @@ def mix(x: ArrayLike) -> UInt32:
     v = v ^ (v >> np.uint64(15))
     v = (v * np.uint64(0x846CA68B)) & low_word
     v = v ^ (v >> np.uint64(16))
-    return v.astype(np.uint32)
+    word: UInt32 = v.astype(np.uint32)
+    return word
 
 
 def stream_key(seed: int, stream: int) -> int:
@@ -93,7 +94,7 @@ def draw_symmetric(key: int, index: ArrayLike, limit: int) -> Int64:
 
 def first_maximum(x: NDArray[Any]) -> Int64:
     """The index of the first largest element along the last axis."""
-    return np.argmax(x, axis=-1).astype(np.int64)
+    return wide(np.argmax(x, axis=-1))
 
 
 def ramp(count: int, period: int = 251) -> Int64:

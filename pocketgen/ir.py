@@ -173,7 +173,8 @@ class Kernel:
     """One equation, told once: C, numpy, bounds and cost all come from this record.
 
     args: ordered as in the C prototype and the numpy call. sizes: names of the compile-time
-    constants. label: the sizes that tell instances apart in C names. run: the numpy twin, called
+    constants; those in passed are handed over at each call instead, where one C function serves
+    all. label: the sizes that tell instances apart in C names. run: the numpy twin, called
     with the arrays and ``sizes``. bound: from input ranges to output ranges. cost: from sizes.
     weight_limit: the largest |W| that keeps the sums in 32 bits, where W can be clamped.
     primitives: the integer functions that the template calls. element: not a step of its own but a
@@ -189,6 +190,7 @@ class Kernel:
     cost: Callable[[Sizes], Cost]
     weight_limit: Callable[[Mapping[str, Range], Sizes], int] | None = None
     label: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
     primitives: tuple[str, ...] = ()
     element: bool = False
 

@@ -33,13 +33,10 @@ BLOB_CRC = 4
 LR_SHIFT_LIMIT = 15
 # Types and argument texts that belong to the C function around a call, by role.
 SCALAR_TYPES = {"label": "uint16_t", "count": "uint16_t", "seed": "uint32_t"}
-# What gcc and clang call for 32-bit and 64-bit arithmetic that a core has no instruction for.
-RUNTIME_FUNCTIONS = (
-    "__aeabi_idiv, __aeabi_idivmod, __aeabi_uidiv, __aeabi_uidivmod, __aeabi_lmul, "
-    "__aeabi_ldivmod, "
-    "__aeabi_uldivmod, __aeabi_llsl, __aeabi_llsr, __aeabi_lasr, __aeabi_lcmp, __muldi3, "
-    "__divdi3, __moddi3, __mulsi3, __divsi3 and, on AVR, the avr-libc and libgcc counterparts"
-)
+PASSED_TYPES = {"n": "uint32_t", "stream": "uint32_t", "limit": "uint16_t"}
+# What gcc and clang call on Arm for arithmetic that a core has no instruction for.
+DIVISION_32 = ("__aeabi_idiv", "__aeabi_idivmod", "__aeabi_uidiv", "__aeabi_uidivmod")
+ARITHMETIC_64 = ("__aeabi_lmul", "__aeabi_ldivmod", "__aeabi_uldivmod", "__aeabi_llsr")
 
 
 @dataclass(frozen=True)
@@ -50,11 +47,13 @@ class Field:
     type: str
     count: int
     note: str
+    width: int = 0
 
     @property
     def declaration(self) -> str:
-        """The member as C declares it."""
-        return f"{self.type} {self.name}{f'[{self.count}]' if self.count else ''};"
+        """The member as C declares it, padded so that the notes stand in a column."""
+        size = f"[{self.count}]" if self.count else ""
+        return f"{self.type} {self.name}{size};".ljust(self.width)
 
     @property
     def bytes(self) -> int:
@@ -223,13 +222,16 @@ def locate(program: Program) -> Places:
         member[buffer.name] = buffer.name
     for slot, (dtype, buffers) in enumerate(scratch_slots(program), 1):
         name = buffers[0].name if len(buffers) == 1 else f"scratch{slot}"
-        note = f"{', '.join(b.name for b in buffers)}: {buffers[0].note}"
+        shared = f" ({', '.join(b.name for b in buffers)})" if len(buffers) > 1 else ""
+        note = f"{max(b.size for b in buffers)}: {buffers[0].note}{shared}"
         fields.append(Field(name, c_type(dtype), max(b.size for b in buffers), note))
         member |= {b.name: name for b in buffers}
     if not fields:
         fields.append(Field("unused", "uint8_t", 0, "C has no empty structs"))
     fields.sort(key=lambda field: -item_bytes(field.type))  # widest first: no padding between
-    return Places(tuple(fields), member)
+    widest = max(len(field.declaration) for field in fields)
+    aligned = (replace(field, width=widest) for field in fields)
+    return Places(tuple(aligned), member)
 
 
 def scratch_slots(program: Program) -> list[tuple[str, list[Buffer]]]:
@@ -291,6 +293,7 @@ class Workshop:
         ]
         if step.update is not None:
             arguments += [self.argument(name, row) for name in step.update.operands.values()]
+        arguments += [f"{step.sizes[size]}" for size in step.kernel.passed]
         indent = 8 if row == "i" else 4
         return Call(step.note, wrapped(f"{kernel.name}(", arguments, ");", indent))
 
@@ -318,7 +321,8 @@ class Workshop:
             arg.name: self.operand(step, arg.name) if arg.name in step.operands else None
             for arg in step.kernel.args
         }
-        printed = {n: v for n, v in step.sizes.items() if n not in ("headroom", "batch")}
+        hidden = ("headroom", "batch", *step.kernel.passed)
+        printed = {n: v for n, v in step.sizes.items() if n not in hidden}
         key = (
             step.kernel.name,
             tuple(operands.items()),
@@ -401,6 +405,7 @@ class Workshop:
                 f"{c_type(self.program.buffers[buffer].dtype)} {arg}"
                 for arg, buffer in step.update.operands.items()
             ]
+        parameters += [f"{PASSED_TYPES[size]} {size}" for size in step.kernel.passed]
         return wrapped(f"static {result} {name}(", parameters, ")", 0)
 
     def primitives(self, step: Step, operands: Mapping[str, Operand | None]) -> dict[str, str]:
@@ -510,11 +515,14 @@ def pick(program: Program, tables: Mapping[str, Table], which: str) -> tuple[Tab
 
 
 def number_lines(values: Array, indent: int = 4) -> tuple[str, ...]:
-    """Integers with commas, in lines of at most 100 columns."""
-    words = [f"{value}," for value in values.ravel().tolist()]
-    widest = max(len(word) for word in words) + 1
-    per_line = max(1, (COLUMNS - indent) // widest)
-    return tuple(" ".join(words[k : k + per_line]) for k in range(0, len(words), per_line))
+    """Integers with commas, in columns, in lines of at most 100 characters."""
+    words = [str(value) for value in values.ravel().tolist()]
+    widest = max(len(word) for word in words)
+    per_line = max(1, (COLUMNS - indent + 1) // (widest + 2))
+    return tuple(
+        " ".join(f"{word:>{widest}}," for word in words[k : k + per_line])
+        for k in range(0, len(words), per_line)
+    )
 
 
 def memory_rows(program: Program, places: Places) -> tuple[MemoryRow, ...]:
@@ -563,10 +571,18 @@ def naming(program: Program, version: str) -> dict[str, Any]:
         "summary": program.summary,
         "command": f"pocketgen generate MODEL{options} -o DIR",
         "description": program.description,
-        "runtime_functions": RUNTIME_FUNCTIONS,
+        "runtime_functions": runtime_functions(program),
         "objects": " ".join(name.replace(".c", ".o") for name in source_names(program)),
         "sources": source_names(program),
     }
+
+
+def runtime_functions(program: Program) -> tuple[str, ...]:
+    """Lines on what the compiler may call of its own run-time library, by Arm's names."""
+    steps = (*program.forward, *program.train)
+    wide = any(a.dtype == "int64" for step in steps for a in step.accumulators)
+    names = (*DIVISION_32, *(ARITHMETIC_64 if wide else ()))
+    return tuple(textwrap.wrap(f"{', '.join(names)}; on AVR their counterparts.", COLUMNS - 3))
 
 
 def source_names(program: Program) -> tuple[str, ...]:
@@ -797,8 +813,7 @@ def checks(program: Program, fields: Sequence[Field]) -> tuple[SimpleNamespace, 
     return (
         SimpleNamespace(
             name=f"{prefix}_check_state",
-            condition=f"sizeof({prefix}_t) >= {state_bytes}u && "
-            f"sizeof({prefix}_t) < {state_bytes}u + sizeof(int64_t)",
+            condition=f"sizeof({prefix}_t) - {state_bytes}u < sizeof(int64_t)",
             note="no padding between the fields",
         ),
         SimpleNamespace(

@@ -37,7 +37,8 @@ class Reference:
     def forward(self, x: Array) -> Array:
         """The output of up to a batch of samples (samples, features), a copy."""
         self.execute(self.program.forward, {"x": x, "n": len(x)})
-        return self.arrays[self.program.output][: len(x)].copy()
+        output: Array = self.arrays[self.program.output][: len(x)].copy()
+        return output
 
     def train_batch(self, x: Array, y: Array) -> None:
         """p_train_batch: forward, then the rule's steps, for up to a batch of samples."""
@@ -75,7 +76,7 @@ class Reference:
             self.check(step, arguments)
 
     def operand(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """What stands for an argument: the caller's, a scalar, or (the first n rows of) an array."""
+        """What stands for an argument: the caller's, a scalar, or an array's first n rows."""
         if name in arguments:
             return arguments[name]
         buffer = self.program.buffers[name]

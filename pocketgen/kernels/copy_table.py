@@ -31,7 +31,7 @@ COPY_TABLE = Kernel(
         Arg("w", "out", ("n",)),
     ),
     sizes=("n",),
-    label=("n",),
+    passed=("n",),
     run=run,
     bound=bound,
     cost=cost,

@@ -37,7 +37,7 @@ DRAW_UNIFORM = Kernel(
         Arg("w", "out", ("n",)),
     ),
     sizes=("n", "stream", "limit"),
-    label=("n",),
+    passed=("n", "stream", "limit"),
     run=run,
     bound=bound,
     cost=cost,

@@ -28,7 +28,7 @@ FILL_ZERO = Kernel(
     equation="w = 0",
     args=(Arg("w", "out", ("n",)),),
     sizes=("n",),
-    label=("n",),
+    passed=("n",),
     run=run,
     bound=bound,
     cost=cost,
