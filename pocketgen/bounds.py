@@ -23,7 +23,7 @@ def bounds(program: Program) -> Program:
     forward = tuple(prove(step, buffers) for step in program.forward)
     train = tuple(prove(step, buffers) for step in program.train)
     # The start comes last: its values must lie within the clamps that training needs.
-    init = tuple(prove(step, dict(buffers)) for step in program.init)
+    init = tuple(prove(start_within(step, buffers), dict(buffers)) for step in program.init)
     for step in init:
         check_start(step, buffers)
     for buffer in buffers.values():
@@ -123,6 +123,14 @@ def store_ranges(step: Step, bound: Bound, buffers: dict[str, Buffer]) -> None:
         buffers[buffer.name] = replace(
             buffer, range=derived, dtype=PARAMETER_TYPE if fixed else dtype
         )
+
+
+def start_within(step: Step, buffers: Mapping[str, Buffer]) -> Step:
+    """A random start narrowed to the clamp, where overflow safety made that the tighter one."""
+    if "limit" not in step.sizes:
+        return step
+    limit = min(step.sizes["limit"], buffers[step.operands["w"]].proven.magnitude)
+    return replace(step, sizes={**step.sizes, "limit": limit})
 
 
 def check_start(step: Step, buffers: Mapping[str, Buffer]) -> None:

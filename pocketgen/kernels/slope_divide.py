@@ -21,9 +21,11 @@ def run(s: Array, g: Array, delta: Array, sizes: Sizes) -> None:
 
 def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     """delta: s at the steepest slope, in 32 bits."""
-    s, steepest = ranges["s"], ranges["g"].low
-    ends = div_trunc([s.low, s.high], steepest)
-    delta = Range(int(ends[0]), int(ends[1]))
+    s, g = ranges["s"], ranges["g"]
+    # Farthest from 0 at the steepest slope (the least g), nearest to 0 at the flattest.
+    low = div_trunc(s.low, g.low if s.low < 0 else g.high)
+    high = div_trunc(s.high, g.low if s.high > 0 else g.high)
+    delta = Range(int(low), int(high))
     if delta.magnitude <= INT32_MAX:
         return Bound(ranges={"delta": delta}, sizes={"saturate": 0})
     return Bound(ranges={"delta": Range.symmetric(INT32_MAX)}, sizes={"saturate": INT32_MAX})
