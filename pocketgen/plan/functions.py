@@ -1,0 +1,272 @@
+"""What the C does: one function for each different use of a kernel, and the calls of them.
+
+In: steps. Out: everything that the kernels' templates ask for, and call lines with their notes.
+Not here: where buffers are (places), comments and sizes of the public interface (texts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+from pocketgen.ir import Accumulator, Program, Step
+from pocketgen.plan.places import Places, is_constant
+from pocketgen.plan.words import c_type, number, short_type, wrapped
+
+SCALAR_TYPES = {"label": "uint16_t", "count": "uint16_t", "seed": "uint32_t"}
+PASSED_TYPES = {"n": "uint32_t", "stream": "uint32_t", "limit": "uint16_t"}
+HIDDEN_SIZES = ("headroom", "batch")  # what bounds needs to know, but no template prints
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A kernel's argument inside its C function."""
+
+    name: str
+    type: str
+    flash: str = ""
+
+    @property
+    def wide(self) -> str:
+        """The type in which arithmetic on it is done: 32 bits, or 64 where it has 64."""
+        return "int64_t" if self.type == "int64_t" else "int32_t"
+
+    def at(self, index: str) -> str:
+        """One element, read from flash where it is there."""
+        return f"{self.flash}(&{self.name}[{index}])" if self.flash else f"{self.name}[{index}]"
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An accumulator inside a kernel's C function."""
+
+    type: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One line of a public function, and what it does."""
+
+    note: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Calls that run together: in a loop over the samples of a batch, or once."""
+
+    per_sample: bool
+    calls: tuple[Call, ...]
+
+
+class Workshop:
+    """Makes one C function for each different use of a kernel, in the order of first use."""
+
+    def __init__(self, program: Program, places: Places) -> None:
+        self.program = program
+        self.places = places
+        self.made: dict[tuple[Any, ...], SimpleNamespace] = {}
+        self.names: set[str] = set()
+        self.fresh: list[SimpleNamespace] = []
+        self.functions: list[SimpleNamespace] = []
+
+    def take(self) -> tuple[tuple[SimpleNamespace, ...], tuple[SimpleNamespace, ...]]:
+        """The kernels and integer functions made since the last call, for one C file."""
+        kernels, functions = tuple(self.fresh), in_order(self.functions)
+        self.fresh, self.functions, self.made, self.names = [], [], {}, set()
+        return kernels, functions
+
+    def calls(self, steps: Iterable[Step], row: str) -> tuple[Call, ...]:
+        """Steps as calls; row: the C expression for the current sample's row, if any."""
+        return tuple(self.call(step, row) for step in steps)
+
+    def call(self, step: Step, row: str) -> Call:
+        """One step as a call with its arguments."""
+        kernel = self.kernel(step)
+        arguments = [
+            self.argument(step.operands[arg.name], row)
+            for arg in step.kernel.args
+            if arg.name in step.operands
+        ]
+        if step.update is not None:
+            arguments += [self.argument(name, row) for name in step.update.operands.values()]
+        arguments += [f"{step.sizes[size]}" for size in step.kernel.passed]
+        indent = 8 if row == "i" else 4
+        return Call(step.note, wrapped(f"{kernel.name}(", arguments, ");", indent))
+
+    def argument(self, name: str, row: str) -> str:
+        """A buffer as the calling function writes it."""
+        buffer = self.program.buffers[name]
+        if buffer.role in ("count", "seed"):
+            return name
+        if buffer.role in ("input", "label", "target"):
+            # The forward functions are handed one sample, the training function a whole batch.
+            if row != "i":
+                return name
+            return f"{name}[i]" if not buffer.shape else f"{name} + (size_t)i * {buffer.size}u"
+        if is_constant(buffer):
+            return f"{self.program.name}_{name}"
+        member = f"net->{self.places.member[name]}"
+        if buffer.per_sample and buffer.kept and row:
+            return f"{member} + (size_t){row} * {buffer.size}u"
+        return member
+
+    def kernel(self, step: Step) -> SimpleNamespace:
+        """The C function for a step, made where no earlier step has the same."""
+        update = self.kernel(typed_update(step)) if step.update is not None else None
+        operands = {
+            arg.name: self.operand(step, arg.name) if arg.name in step.operands else None
+            for arg in step.kernel.args
+        }
+        hidden = (*HIDDEN_SIZES, *step.kernel.passed)
+        printed = {n: v for n, v in step.sizes.items() if n not in hidden}
+        key = (
+            step.kernel.name,
+            tuple(operands.items()),
+            tuple(printed.items()),
+            tuple((a.name, a.dtype) for a in step.accumulators),
+            update.name if update else "",
+        )
+        if key not in self.made:
+            self.made[key] = self.make(step, operands, printed, update)
+            self.fresh.append(self.made[key])
+        return self.made[key]
+
+    def make(
+        self,
+        step: Step,
+        operands: Mapping[str, Operand | None],
+        printed: Mapping[str, int],
+        update: SimpleNamespace | None,
+    ) -> SimpleNamespace:
+        """Everything that a kernel's template asks for."""
+        kernel = step.kernel
+        sums = {
+            f"sum_{a.name}" if a.name in operands else a.name: sum_note(a)
+            for a in step.accumulators
+        }
+        functions = self.primitives(step, operands)
+        passed = () if step.update is None else tuple(step.update.operands)
+        name = self.fresh_name(f"{self.program.name}_{kernel.name}", step)
+        result = "int16_t" if kernel.element else "void"
+        return SimpleNamespace(
+            **operands,
+            **{n: number(n, v) for n, v in printed.items()},
+            **sums,
+            **functions,
+            name=name,
+            template=f"kernels/{kernel.name}.c.j2",
+            comment=kernel.equation,
+            signature=self.signature(step, name, result),
+            update=update.name if update else "",
+            passed="".join(f", {name}" for name in passed),
+        )
+
+    def fresh_name(self, base: str, step: Step) -> str:
+        """A C name from the sizes that tell instances apart; a count where those do not."""
+        base = "_".join([base, *(str(step.sizes[size]) for size in step.kernel.label)])
+        name, count = base, 1
+        while name in self.names:
+            count += 1
+            name = f"{base}_{count}"
+        self.names.add(name)
+        return name
+
+    def operand(self, step: Step, name: str) -> Operand:
+        """A kernel's argument: its C type and, for a table, how flash is read."""
+        if step.operands[name].startswith("="):  # an element kernel's own, typed by its caller
+            return Operand(name, step.operands[name][1:])
+        buffer = self.program.buffers[step.operands[name]]
+        if buffer.role in SCALAR_TYPES:
+            return Operand(name, SCALAR_TYPES[buffer.role])
+        flash = ""
+        if is_constant(buffer):
+            flash = f"{self.program.name.upper()}_READ_{short_type(buffer.dtype).upper()}"
+        return Operand(name, c_type(buffer.dtype), flash)
+
+    def signature(self, step: Step, name: str, result: str) -> str:
+        """The head of the C function, wrapped at 100 columns."""
+        parameters = []
+        for arg in step.kernel.args:
+            if arg.name not in step.operands:
+                continue
+            type_name = self.operand(step, arg.name).type
+            if not arg.shape:
+                parameters.append(f"{type_name} {arg.name}")
+            elif arg.direction == "in":
+                parameters.append(f"const {type_name} *{arg.name}")
+            else:
+                parameters.append(f"{type_name} *{arg.name}")
+        if step.update is not None:
+            parameters += [
+                f"{c_type(self.program.buffers[buffer].dtype)} {arg}"
+                for arg, buffer in step.update.operands.items()
+            ]
+        parameters += [f"{PASSED_TYPES[size]} {size}" for size in step.kernel.passed]
+        return wrapped(f"static {result} {name}(", parameters, ")", 0)
+
+    def primitives(self, step: Step, operands: Mapping[str, Operand | None]) -> dict[str, str]:
+        """The integer functions that a kernel calls, as <function>_<what decides its type>."""
+        types = {a.name: f"{a.dtype}_t" for a in step.accumulators}
+        types |= {name: operand.wide for name, operand in operands.items() if operand}
+        result = {}
+        for primitive in step.kernel.primitives:
+            function, _, source = primitive.partition(":")
+            type_name = types[source] if source else ""
+            if primitive == "clamp:gradient" and not step.sizes["gradient_limit"]:
+                continue  # the step that calls it is not printed
+            made = integer_function(self.program.name, function, type_name)
+            if made not in self.functions:
+                self.functions.append(made)
+            result[f"{function}_{source}" if source else function] = made.name
+        return result
+
+
+def typed_update(step: Step) -> Step:
+    """The element kernel of an update step, with the types of the elements it is handed."""
+    assert step.update is not None
+    gradient = next(a for a in step.accumulators if a.name == "gradient")
+    elements = {"w": "=int16_t", "gradient": f"={gradient.dtype}_t"}
+    return replace(step.update, operands={**elements, **step.update.operands})
+
+
+def integer_function(prefix: str, function: str, type_name: str) -> SimpleNamespace:
+    """One integer function in one type, named for both."""
+    suffix = f"_{short_type(type_name[:-2])}" if type_name else ""
+    return SimpleNamespace(
+        name=f"{prefix}_{function}{suffix}",
+        template=f"intmath/{function}.c.j2",
+        function=function,
+        type=type_name,
+        unsigned=f"u{type_name}",
+    )
+
+
+def in_order(functions: Iterable[SimpleNamespace]) -> tuple[SimpleNamespace, ...]:
+    """Integer functions so that each stands after those it calls."""
+    order = ("div_trunc", "div_pow2", "clamp", "mix", "stream_key", "draw_symmetric")
+    return tuple(sorted(functions, key=lambda f: (order.index(f.function), f.name)))
+
+
+def sum_note(accumulator: Accumulator) -> Sum:
+    """An accumulator's C type and the proof that it suffices."""
+    return Sum(
+        f"{accumulator.dtype}_t",
+        f"|{accumulator.name}| <= {accumulator.worst}, limit {accumulator.limit}",
+    )
+
+
+def train_blocks(program: Program, shop: Workshop) -> tuple[Block, ...]:
+    """The steps of training, those in a row that run once for each sample in one loop."""
+    groups: list[tuple[bool, list[Call]]] = []
+    for step in program.train:
+        per_sample = step.loop == "sample"
+        call = shop.call(step, "i" if per_sample else "")
+        if groups and groups[-1][0] == per_sample:
+            groups[-1][1].append(call)
+        else:
+            groups.append((per_sample, [call]))
+    return tuple(Block(per_sample, tuple(calls)) for per_sample, calls in groups)

@@ -1,0 +1,294 @@
+"""What the generated files say of themselves: names, sizes, contracts, the self-test's texts.
+
+In: a Program with ranges, its places, the self-test's vectors. Out: texts by name.
+Not here: kernels and calls (functions).
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from pocketgen.intmath import INT_LIMITS
+from pocketgen.ir import Program, Step
+from pocketgen.plan.functions import Call, integer_function
+from pocketgen.plan.places import Field, MemoryRow, constants, is_constant, locate, memory_table
+from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type
+from pocketgen.selftest import FORWARD_SAMPLES, TRAINING_STEPS, Vectors
+from pocketgen.store import LR_SHIFT_LIMIT, VERSION, blob_size, payload_size
+
+# What gcc and clang call on Arm for arithmetic that a core has no instruction for.
+DIVISION_32 = ("__aeabi_idiv", "__aeabi_idivmod", "__aeabi_uidiv", "__aeabi_uidivmod")
+ARITHMETIC_64 = ("__aeabi_lmul", "__aeabi_ldivmod", "__aeabi_uldivmod", "__aeabi_llsr")
+
+
+def naming(program: Program, version: str) -> dict[str, Any]:
+    """Names and identity."""
+    options = "" if program.training else " --inference-only"
+    weights = any(b.name.endswith("_initial") for b in program.buffers.values())
+    if weights or not program.training:
+        options += " --weights FILE"
+    return {
+        "PREFIX": program.name.upper(),
+        "version": version,
+        "digest": program.digest,
+        "summary": program.summary,
+        "command": f"pocketgen generate MODEL{options} -o DIR",
+        "description": program.description,
+        "runtime_functions": runtime_functions(program),
+        "objects": " ".join(name.replace(".c", ".o") for name in source_names(program)),
+        "sources": source_names(program),
+    }
+
+
+def runtime_functions(program: Program) -> tuple[str, ...]:
+    """Lines on what the compiler may call of its own run-time library, by Arm's names."""
+    steps = (*program.forward, *program.train)
+    wide = any(a.dtype == "int64" for step in steps for a in step.accumulators)
+    names = (*DIVISION_32, *(ARITHMETIC_64 if wide else ()))
+    return tuple(textwrap.wrap(f"{', '.join(names)}; on AVR their counterparts.", COLUMNS - 3))
+
+
+def source_names(program: Program) -> tuple[str, ...]:
+    """The C files of the library."""
+    stems = ["", "_store", "_selftest"]
+    if program.training:
+        stems.insert(1, "_train")
+    if any(is_constant(b) and b.layer and b.role != "feedback" for b in program.buffers.values()):
+        stems.append("_weights")
+    return tuple(f"{program.name}{stem}.c" for stem in stems)
+
+
+def file_names(program: Program) -> tuple[tuple[str, str], ...]:
+    """(template, file) of everything that is generated, header first."""
+    names = [("model.h.j2", f"{program.name}.h")]
+    for source in source_names(program):
+        names.append((f"model{source.removeprefix(program.name)}.j2", source))
+    names += [(f"{name}.j2", name) for name in ("Makefile", "CMakeLists.txt")]
+    return (*names, ("selftest_main.c.j2", "host/selftest_main.c"))
+
+
+def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
+    """Sizes, types and the blob's layout."""
+    x, y = program.buffers[program.input], program.buffers[program.output]
+    target = program.buffers.get("y")
+    output = f"net->{locate(program).member[program.output]}"
+    state_bytes = sum(field.bytes for field in fields)
+    return {
+        "input_size": x.size,
+        "output_size": y.size,
+        "seed": f"{program.seed}UL",
+        "batch": f"{program.batch}u",
+        "input_type": c_type(x.dtype),
+        "output_type": c_type(y.dtype),
+        "output_field": output,
+        "target_type": c_type(target.dtype) if target else "",
+        "target_note": f"targets: {target.proven.low}..{target.proven.high}" if target else "",
+        "state_bytes": state_bytes,
+        "blob_version": f"{VERSION}u",
+        "blob_size": f"{blob_size(program)}u",
+        "payload_size": f"{payload_size(program)}u",
+        "payload_words": ", ".join([*(p.name for p in program.parameters), "lr_shift (8 bits)"]),
+        "layout_low": f"0x{program.layout_digest & 0xFFFFFFFF:08x}UL",
+        "layout_high": f"0x{program.layout_digest >> 32:08x}UL",
+        "lr_shift_limit": LR_SHIFT_LIMIT,
+        "store_title": "save, load and digest" if program.training else "digest",
+        "read_parameter": (
+            "value[i]" if program.training else f"{program.name.upper()}_READ_I16(&value[i])"
+        ),
+        "parameters": tuple(
+            SimpleNamespace(
+                expression=f"net->{p.name}" if program.training else f"{program.name}_{p.name}",
+                count=p.size,
+                limit=p.proven.magnitude,
+            )
+            for p in program.parameters
+        ),
+    }
+
+
+def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
+    """What the header says of each function, and the argument lists that depend on the model."""
+    prefix, upper = program.name, program.name.upper()
+    labelled = program.expects == "label"
+    name = "label" if labelled else "y"
+    kind = "uint16_t" if labelled else f"{prefix}_target_t"
+    count = 1 if labelled else program.classes
+    limits = program.input_range
+    x = program.buffers[program.input]
+    low, high = INT_LIMITS[x.dtype]
+    beyond = "" if (limits.low, limits.high) == (low, high) else "; values beyond are limited to it"
+    scaling = [line for line in program.description if line.startswith("scale")]
+    scaled = f"; used as {scaling[0].removeprefix('scale ')}" if scaling else ""
+    y = program.buffers[program.output]
+    random = any("seed" in step.operands.values() for step in program.init)
+    error = program.buffers.get(program.error)
+    target = program.buffers.get("y")
+    return {
+        "memory_table": memory_table(memory),
+        "input_note": f"raw input: {limits.low}..{limits.high}{beyond}{scaled}",
+        "output_note": f"output: {y.proven.low}..{y.proven.high}",
+        "init_note": init_note(program),
+        "seed_note": (
+            f"of the random initial weights, any value; {upper}_SEED is the model's own"
+            if random
+            else "not used by this model, whose start is not random"
+        ),
+        "forward_macs": macs(program.forward),
+        "step_macs": macs(program.forward) + macs(program.train, program.batch),
+        "expected_note": (
+            f"label: its class, below {upper}_OUTPUT_SIZE."
+            if labelled
+            else f"y: {upper}_OUTPUT_SIZE targets."
+        ),
+        "expected_batch_note": (
+            f"label: n classes, each below {upper}_OUTPUT_SIZE."
+            if labelled
+            else f"y: n rows of {upper}_OUTPUT_SIZE targets."
+        ),
+        "expected_error": f"{upper}_ERR_{'LABEL' if labelled else 'RANGE'}",
+        "expected_size": f"{count}u",
+        "expected_pointer": f"const {kind} *{name}",
+        "target_typedef": (f"typedef {c_type(target.dtype)} {prefix}_target_t;" if target else ""),
+        "step_argument": f"{kind} label" if labelled else f"const {kind} y[{upper}_OUTPUT_SIZE]",
+        "step_pass": "&label" if labelled else "y",
+        "batch_argument": f"const {kind} {name}[]",
+        "expected_check": expected_check(program),
+        "state_words": ", biases and the learning rate's shift",
+        "error_name": program.error,
+        "error_type": c_type(error.dtype) if error else "",
+        "forward_signature": (
+            f"void {prefix}_forward_row({prefix}_t *net,\n"
+            f"    const {prefix}_input_t x[{upper}_INPUT_SIZE], uint16_t row)"
+            if program.training
+            else f"static void {prefix}_run({prefix}_t *net,\n"
+            f"    const {prefix}_input_t x[{upper}_INPUT_SIZE])"
+        ),
+        "forward_call": (
+            f"{prefix}_forward_row(net, x, 0);" if program.training else f"{prefix}_run(net, x);"
+        ),
+        "host_train": (
+            f"int {prefix}_host_train({prefix}_t *net, const {prefix}_input_t *x,\n"
+            f"    const {kind} *expected, const uint32_t *order, uint64_t count,\n"
+            f"    {prefix}_input_t *samples, {kind} *wanted, int64_t *totals)"
+        ),
+        "host_hit": "best == wanted[k]" if labelled else "0 * best",
+    }
+
+
+def init_note(program: Program) -> str:
+    """How the weights start, in words."""
+    if not program.training:
+        return "its weights are constants, so there is little to do"
+    start = {step.kernel.name for step in program.init}
+    words = {"fill_zero": "weights of 0", "copy_table": "trained weights"}
+    return f"{words.get(start.pop(), 'random weights')}, the full learning rate"
+
+
+def expected_check(program: Program) -> tuple[str, ...]:
+    """C lines that refuse labels or targets out of range before anything is changed."""
+    upper = program.name.upper()
+    if not program.training:
+        return ()
+    if program.expects == "label":
+        condition, code = f"label[i] >= {upper}_OUTPUT_SIZE", f"{upper}_ERR_LABEL"
+        return ("for (i = 0; i < n; i++) {", *refusal(condition, code), "}")
+    limits = program.buffers["y"].proven
+    condition = f"y[k] < {limits.low} || y[k] > {limits.high}"
+    if (limits.low, limits.high) == INT_LIMITS[program.buffers["y"].dtype]:
+        return ()
+    return (
+        f"for (size_t k = 0; k < (size_t)n * {upper}_OUTPUT_SIZE; k++) {{",
+        *refusal(condition, f"{upper}_ERR_RANGE"),
+        "}",
+    )
+
+
+def refusal(condition: str, code: str) -> tuple[str, ...]:
+    """C lines that return code where condition holds."""
+    return (f"    if ({condition}) {{", f"        return {code};", "    }")
+
+
+def init_lines(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
+    """The body of p_init."""
+    seeded = any("seed" in step.operands.values() for step in program.init)
+    unused = () if seeded else ("(void)seed; /* nothing here is random */",)
+    if not program.training:
+        return ("(void)net; /* the weights are constants */", *unused)
+    states = tuple(f"net->{b.name} = 0;" for b in program.buffers.values() if b.role == "state")
+    return (*unused, *states, *(call.text for call in calls))
+
+
+def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
+    """The self-test's tables and the texts around them."""
+    prefix, upper = program.name, program.name.upper()
+    limits = program.input_range
+    output = program.buffers[program.output]
+    tables = [
+        constants(program, "expected_output", output.dtype, vectors.outputs, "outputs, row by row")
+    ]
+    if program.training:
+        digests = np.array(vectors.digests, dtype=np.int64)
+        tables.append(constants(program, "expected_digest", "uint32", digests, "weights' CRC-32"))
+    labelled = program.expects == "label"
+    targets = program.buffers.get("y")
+    read = f"{upper}_READ_{short_type(output.dtype).upper()}"
+    return {
+        "selftest_tables": tuple(tables),
+        "selftest_functions": (integer_function(prefix, "mix", ""),),
+        "selftest_batch": vectors.batch,
+        "selftest_forward": FORWARD_SAMPLES,
+        "selftest_steps": TRAINING_STEPS,
+        "selftest_stack": vectors.batch
+        * program.buffers[program.input].size
+        * item_bytes(c_type(program.buffers[program.input].dtype)),
+        "start_digest": f"0x{vectors.start_digest:08x}UL",
+        "input_low": limits.low,
+        "input_last": limits.high - limits.low,
+        "input_span": limits.high - limits.low + 1,
+        "target_low": targets.proven.low if targets else 0,
+        "target_span": targets.proven.high - targets.proven.low + 1 if targets else 0,
+        "read_expected_output": (
+            f"{read}(&{prefix}_expected_output[expected * {upper}_OUTPUT_SIZE + c])"
+        ),
+        "read_expected_digest": f"{upper}_READ_U32(&{prefix}_expected_digest[i])",
+        "selftest_expected": (
+            f"uint16_t expected[{vectors.batch}];"
+            if labelled
+            else f"{prefix}_target_t expected[{vectors.batch} * {upper}_OUTPUT_SIZE];"
+        ),
+        "selftest_expect": (
+            f"expected[i] = (uint16_t)((number + i) % {upper}_OUTPUT_SIZE);"
+            if labelled
+            else f"{prefix}_targets(number + i, expected + (size_t)i * {upper}_OUTPUT_SIZE);"
+        ),
+    }
+
+
+def checks(program: Program, fields: Sequence[Field]) -> tuple[SimpleNamespace, ...]:
+    """Conditions that the compiler must find true."""
+    prefix = program.name
+    state_bytes = sum(field.bytes for field in fields)
+    return (
+        SimpleNamespace(
+            name=f"{prefix}_check_state",
+            condition=f"sizeof({prefix}_t) - {state_bytes}u < sizeof(int64_t)",
+            note="no padding between the fields",
+        ),
+        SimpleNamespace(
+            name=f"{prefix}_check_negative",
+            condition="(-1 & 3) == 3 && -1 / 2 == 0",
+            note="two's complement, division toward zero",
+        ),
+    )
+
+
+def macs(steps: Sequence[Step], batch: int = 1) -> int:
+    """Multiply-accumulates for one sample."""
+    return sum(
+        step.kernel.cost(step.sizes).macs // (batch if step.loop == "once" else 1) for step in steps
+    )
