@@ -44,6 +44,12 @@ class Parts(NamedTuple):
     classes: tuple[str, ...] = ()
 
 
+def parts_of(arrays: Sequence[NDArray[Any]], classes: tuple[str, ...] = ()) -> Parts:
+    """x and y, perhaps followed by x_test and y_test."""
+    x_test, y_test = arrays[2:] if len(arrays) == 4 else (None, None)
+    return Parts(arrays[0], arrays[1], x_test, y_test, classes)
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises on a missing or damaged file into one line of DataError."""
@@ -66,7 +72,7 @@ def read_path(path: Path, label: int | Sequence[int], floats: bool) -> Parts:
             missing = [stem for stem, file in zip(IDX_STEMS, found, strict=True) if not file]
             if missing:
                 raise DataError(f"{path} lacks {', '.join(missing)} (plain or .gz)")
-            return Parts(*(parse_idx(file, unpacked(file)) for file in found if file))
+            return parts_of([parse_idx(file, unpacked(file)) for file in found if file])
         return _read_images(path)
     if path.suffix.lower() == ".npz":
         return read_npz(path)
@@ -97,7 +103,7 @@ def read_npz(path: Path) -> Parts:
                 )
             arrays = [archive[key] for key in present]
             classes = archive["classes"].ravel() if "classes" in archive else ()
-            return Parts(*arrays, classes=tuple(str(text) for text in classes))
+            return parts_of(arrays, tuple(str(text) for text in classes))
 
 
 def beside(folder: Path, stem: str) -> Path | None:
