@@ -153,6 +153,7 @@ class Net:
 
     @lr_shift.setter
     def lr_shift(self, value: int) -> None:
+        """Set it, 0..15; ModelError for another value."""
         if not self.program.training:
             raise ModelError("an inference-only network has no learning rate")
         if not (is_whole(value) and 0 <= value <= LR_SHIFT_LIMIT):
