@@ -228,9 +228,14 @@ def uniform_tensor(seed: int, tag: int, rows: int, columns: int, r: int) -> Ints
     return ints(values).reshape(rows, columns)
 
 
-def initial_weights(seed: int, layer: int, n_in: int, n_out: int) -> Ints:
-    """(n_in, n_out); the numbers run over the inputs of one unit after the other."""
-    r = start_range(n_in, n_out)
+def initial_weights(
+    seed: int, layer: int, n_in: int, n_out: int, limit: int = PARAMETER_MAX
+) -> Ints:
+    """(n_in, n_out); the numbers run over the inputs of one unit after the other.
+
+    A clamp below the usual range takes its place: no weight starts where none may be.
+    """
+    r = min(start_range(n_in, n_out), limit)
     return uniform_tensor(seed, WEIGHTS + layer, n_out, n_in, r).T.copy()
 
 

@@ -7,6 +7,7 @@ a daily run. A failing model is printed as a `Case` that `agree(Case(...), ENGIN
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,12 +17,20 @@ from hypothesis import strategies as st
 
 import oracle
 import pocketgen as pg
-from pocketgen.errors import DataError, UnsafeModelError
+from pocketgen.errors import UnsafeModelError
 
-EXAMPLES = int(os.environ.get("POCKETGEN_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("POCKETGEN_EXAMPLES", "60"))
 ENGINES = ("numpy", "c")
 SCALED_MAX = {"int8": (-127, 127), "uint8": (0, 255), "int16": (-32767, 32767)}
 INT64_MAX = 2**63 - 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _throw_away_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Random models are compiled once: they need not stay in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POCKETGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @dataclass(frozen=True)
@@ -88,13 +97,6 @@ class Case:
             self.largest_feedback,
         )
         return limits
-
-    def starts_beyond(self, limits: list[int]) -> bool:
-        """Whether backprop's own start could lie outside a clamp: then weights must be given."""
-        if self.rule == "DFA" or self.parameters != "initial":
-            return False
-        fans_and_limits = zip(fans(self), limits, strict=True)
-        return any(oracle.start_range(*fan[1:]) > limit for fan, limit in fans_and_limits)
 
     @property
     def largest_feedback(self) -> list[int]:
@@ -183,7 +185,7 @@ def starting_point(
             W.append(np.zeros((n_in, n_out), np.int64))
             b.append(np.zeros(n_out, np.int64))
         else:
-            W.append(oracle.initial_weights(case.seed, k, n_in, n_out))
+            W.append(oracle.initial_weights(case.seed, k, n_in, n_out, limit))
             b.append(oracle.initial_biases(case.seed, k, n_in, n_out))
     R = []
     if case.rule == "DFA":
@@ -247,11 +249,6 @@ def agree(case: Case, engines: tuple[str, ...]) -> None:
         limits = case.limits()
     except oracle.UnsafeError:
         assert refused(case)
-        return
-
-    if case.starts_beyond(limits):
-        with pytest.raises(DataError):
-            pg.build(case.model(), engine="numpy")
         return
 
     rng = np.random.default_rng(case.data_seed)
@@ -413,7 +410,7 @@ def test_oracle_numpy_and_c_agree(case: Case) -> None:
     agree(case, ENGINES)
 
 
-@settings(max_examples=8 * EXAMPLES, print_blob=True)
+@settings(max_examples=5 * EXAMPLES, print_blob=True)
 @given(cases())
 @example(DEEP)
 def test_oracle_and_numpy_agree(case: Case) -> None:
@@ -446,7 +443,7 @@ def unsafe(case: Case) -> bool:
     return False
 
 
-@settings(max_examples=8 * EXAMPLES, print_blob=True)
+@settings(max_examples=3 * EXAMPLES, print_blob=True)
 @given(cases(largest_width=400))
 def test_exactly_the_unsafe_models_are_refused(case: Case) -> None:
     if case.feedback == "stored":  # drawing hundreds of thousands of numbers here takes long
@@ -473,15 +470,6 @@ def test_the_edge_of_refusal(
     assert refused(case) == is_unsafe
 
 
-def test_a_start_beyond_the_clamp_is_refused() -> None:
-    """Layer 2 draws from ±362, but its clamp is ±63; with weights given it is safe."""
-    case = Case(dims=(4, 2, 1), activations=("identity",) * 2, rule="Backprop", dtype="int8")
-    assert case.limits() == [32767, 63]
-    assert case.starts_beyond(case.limits())
-    agree(case, ("numpy",))
-    agree(replace(case, parameters="clamp"), ("numpy",))
-
-
 # --- how weights and feedback start -------------------------------------------------------------
 
 
@@ -501,6 +489,16 @@ def test_initial_weights_of_backprop(engine: str, seed: int) -> None:
     compare_with(12345)
     net.init()
     compare_with(seed)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_initial_weights_stay_within_a_tight_clamp(engine: str) -> None:
+    """Layer 2 would draw from ±362, but only ±63 is safe."""
+    case = Case(dims=(4, 2, 1), activations=("identity",) * 2, rule="Backprop", dtype="int8")
+    assert case.limits() == [32767, 63]
+    assert oracle.start_range(2, 1) == 362
+    agree(case, (engine,))
+    agree(replace(case, parameters="clamp"), (engine,))
 
 
 @pytest.mark.parametrize("engine", ENGINES)
