@@ -371,6 +371,25 @@ def test_make_builds_and_tests(
     assert {path.relative_to(folder) for path in folder.rglob("*")} == before
 
 
+def smallest_example() -> str:
+    """The example whose input and layers are the smallest: build systems do not care which."""
+    return min(EXAMPLES, key=lambda name: int(np.prod(EXAMPLES[name].model.input.shape)))
+
+
+MAKE_TOOLS = {"CC": "gcc", "AR": "ar"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_make_cross_builds_the_library(
+    project: Callable[[str, str], Project], tmp_path: Path, variant: str
+) -> None:
+    made = project(smallest_example(), variant)
+    folder = copy_of(made, tmp_path / "project")
+    tools = [f"{name}={compiler(f'arm-none-eabi-{tool}')}" for name, tool in MAKE_TOOLS.items()]
+    run([compiler("make"), *tools, "CFLAGS=-O2 -mcpu=cortex-m4 -mthumb"], folder)
+    assert (folder / f"lib{made.prefix}.a").is_file()
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_cmake_builds_and_tests(
     project: Callable[[str, str], Project], tmp_path: Path, example: str
@@ -382,11 +401,6 @@ def test_cmake_builds_and_tests(
     report = run([ctest, "--test-dir", "build", "--output-on-failure"], tmp_path)
     assert "100% tests passed" in report
     assert "No tests were found" not in report
-
-
-def smallest_example() -> str:
-    """The example whose input and layers are the smallest: build systems do not care which."""
-    return min(EXAMPLES, key=lambda name: int(np.prod(EXAMPLES[name].model.input.shape)))
 
 
 CONSUMER = """\
