@@ -39,6 +39,9 @@ class Trainable(Protocol):
     def batch(self) -> int:
         """Samples in a full batch."""
 
+    def check_pairs(self, x: Any, y: Any) -> tuple[Array, Array]:
+        """Samples and labels (or targets) as the network takes them; DataError if it does not."""
+
     def train_samples(self, x: Any, y: Any, order: Any) -> tuple[int, int]:
         """Train on the rows ``order``, batch by batch; (sum of losses, hits)."""
 
@@ -177,13 +180,10 @@ def fit(
             raise PocketgenError("patience needs validation_data: it waits for a better result")
     if halve_every is not None:
         _require_positive("halve_every", halve_every)
-    samples, answers = np.asarray(x), np.asarray(y)
-    _check_lengths(samples, answers, "training")
-    validation: tuple[Array, Array] | None = None
+    samples, answers = _checked(net, x, y, "training")
+    validation = None
     if validation_data is not None:
-        validation = (np.asarray(validation_data[0]), np.asarray(validation_data[1]))
-        _check_lengths(*validation, "validation")
-        net.evaluate(validation[0][:1], validation[1][:1])  # a misfit shows before training
+        validation = _checked(net, *validation_data, "validation")
     orders = _orders(order, epochs, len(samples), _seed(net, shuffle_seed))
 
     rows: list[Epoch] = []
@@ -238,7 +238,8 @@ def _train_epoch(
     while done < total:
         rows = order[done : done + batches * net.batch]
         started = time.perf_counter()
-        call_loss, call_hits = net.train_samples(x, y, rows)
+        # The rows are handed over side by side: what is checked and read is only this call's.
+        call_loss, call_hits = net.train_samples(x[rows], y[rows], np.arange(len(rows)))
         call_seconds = time.perf_counter() - started
         loss += int(call_loss)
         hits += int(call_hits)
@@ -333,12 +334,15 @@ def _orders(order: ArrayLike | None, epochs: int, count: int, seed: int) -> Iter
     return iter(rows.astype(np.int64))
 
 
-def _check_lengths(x: Array, y: Array, which: str) -> None:
-    if x.ndim < 1 or len(x) == 0:
+def _checked(net: Trainable, x: ArrayLike, y: ArrayLike, which: str) -> tuple[Array, Array]:
+    """All samples and labels, checked and converted once, before any weight has moved."""
+    samples, answers = np.asarray(x), np.asarray(y)
+    if np.ndim(samples) < 1 or len(samples) == 0:
         raise DataError(f"the {which} data are empty: at least one sample is needed")
-    if y.ndim < 1 or len(y) != len(x):
-        found = len(y) if y.ndim else "no"
-        raise DataError(f"the {which} data have {len(x)} samples but {found} labels")
+    if np.ndim(answers) < 1 or len(answers) != len(samples):
+        found = len(answers) if np.ndim(answers) else "no"
+        raise DataError(f"the {which} data have {len(samples)} samples but {found} labels")
+    return net.check_pairs(samples, answers)
 
 
 def _require_positive(name: str, value: object) -> None:

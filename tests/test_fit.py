@@ -37,6 +37,11 @@ class RecordingNet:
         self.weight = np.zeros(1, dtype=np.int16)
         self.before_call: Callable[[], None] = lambda: None
 
+    def check_pairs(self, x: Any, y: Any) -> tuple[Any, Any]:
+        if self.model.rule.target != "vector" and y.max() > 5:
+            raise DataError("labels: beyond the outputs")
+        return x, y
+
     def train_samples(self, x: Any, y: Any, order: Any) -> tuple[int, int]:
         self.before_call()
         self.seen += [int(x[row][0]) for row in order]
@@ -46,8 +51,6 @@ class RecordingNet:
         return 10 * len(order), len(order) // 2
 
     def evaluate(self, x: Any, y: Any) -> Mapping[str, Any]:
-        if len(x) == 1:  # the look before training
-            return {"samples": 1, "accuracy": 0.0, "loss": 0.0}
         at = self.evaluations
         self.evaluations += 1
         if self.model.rule.target == "vector":
@@ -279,4 +282,14 @@ def test_empty_and_uneven_data_are_refused() -> None:
         fit(net, x, y[:9])
     with pytest.raises(DataError, match="validation data have 3 samples but 2"):
         fit(net, x, y, validation_data=(x[:3], y[:2]))
+    assert net.seen == []
+
+
+def test_data_that_do_not_fit_are_refused_before_training() -> None:
+    net = RecordingNet(accuracies=(0.5,))
+    wrong = np.where(np.arange(10) == 9, 7, y)
+    with pytest.raises(DataError, match="beyond the outputs"):
+        fit(net, x, wrong)
+    with pytest.raises(DataError, match="beyond the outputs"):
+        fit(net, x, y, validation_data=(x, wrong))
     assert net.seen == []
