@@ -275,6 +275,7 @@ class Model:
                 shape,
                 self.rule.target_magnitude if index == last else 0,
                 self.rule.batch,
+                self.rule.wide_sums,
                 training,
             )
             for index, shape in enumerate(self.in_shapes, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pocketgen.ir import Kernel
 from pocketgen.kernels.copy_table import COPY_TABLE
 from pocketgen.kernels.dense_forward import DENSE_FORWARD
+from pocketgen.kernels.dense_forward_wide import DENSE_FORWARD_WIDE
 from pocketgen.kernels.dense_input_gradient import DENSE_INPUT_GRADIENT
 from pocketgen.kernels.dense_update_bias import DENSE_UPDATE_BIAS
 from pocketgen.kernels.dense_update_weights import DENSE_UPDATE_WEIGHTS
@@ -27,6 +28,7 @@ from pocketgen.kernels.slope_divide import SLOPE_DIVIDE
 __all__ = [
     "COPY_TABLE",
     "DENSE_FORWARD",
+    "DENSE_FORWARD_WIDE",
     "DENSE_INPUT_GRADIENT",
     "DENSE_UPDATE_BIAS",
     "DENSE_UPDATE_WEIGHTS",
@@ -54,6 +56,7 @@ KERNELS: dict[str, Kernel] = {
         SCALE_INPUT,
         SCALE_FEATURES,
         DENSE_FORWARD,
+        DENSE_FORWARD_WIDE,
         POCKET_TANH,
         POCKET_SIGMOID,
         POCKET_RELU8BIT,

@@ -10,6 +10,7 @@ from pocketgen.intmath import is_whole
 from pocketgen.ir import Buffer, Kernel, Range, Step
 from pocketgen.kernels import (
     DENSE_FORWARD,
+    DENSE_FORWARD_WIDE,
     DENSE_INPUT_GRADIENT,
     DENSE_UPDATE_BIAS,
     DENSE_UPDATE_WEIGHTS,
@@ -122,9 +123,10 @@ class Dense:
         operands = {"h": site.name("h"), "a": site.name("a")}
         if site.training:
             operands["g"] = site.name("g")
+        forward = DENSE_FORWARD_WIDE if site.wide_sums else DENSE_FORWARD
         return (
             Step(
-                DENSE_FORWARD,
+                forward,
                 {
                     "x": site.source,
                     "W": site.name("W"),
@@ -132,7 +134,7 @@ class Dense:
                     "h": site.name("h"),
                 },
                 sizes,
-                f"layer {site.index}: {DENSE_FORWARD.equation}",
+                f"layer {site.index}: {forward.equation}",
                 site.index,
             ),
             Step(

@@ -18,7 +18,8 @@ class Site:
 
     source: name of the buffer with the layer's input x. headroom: how far below INT32_MAX the
     pre-activations must stay so that what follows cannot overflow either. batch: samples whose
-    gradients are summed. training: whether activations and slopes are kept for the rule.
+    gradients are summed. wide_sums: whether weights keep their full clamp and sums that 32 bits
+    cannot hold are taken in 64. training: whether activations and slopes are kept for the rule.
     """
 
     index: int
@@ -26,6 +27,7 @@ class Site:
     in_shape: tuple[int, ...]
     headroom: int = 0
     batch: int = 1
+    wide_sums: bool = False
     training: bool = True
 
     def name(self, letter: str) -> str:

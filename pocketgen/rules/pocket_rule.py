@@ -29,12 +29,15 @@ class PocketRule:
     1..65535. target: what the output of the true class should reach while the others go to 0, or
     "vector" where each sample comes with a vector of targets (regression). target_range: the least
     and the greatest given target; by default -127..127.
+    wide_sums: False tightens the weights' clamp where 32-bit sums could overflow; True keeps
+    PocketNN's clamp of 32767 everywhere and takes such sums in 64 bits.
     """
 
     lr_inv: int = 1000
     batch: int = 20
     target: int | Literal["vector"] = 15
     target_range: tuple[int, int] | None = None
+    wide_sums: bool = False
 
     @property
     def expects(self) -> Literal["label", "y"]:
@@ -89,7 +92,8 @@ class PocketRule:
         """The parameters in the model's canonical text."""
         low, high = self.targets.low, self.targets.high
         wanted = f"vector {low}..{high}" if self.target == "vector" else str(self.target)
-        return (f"rule {self.rule_name} lr_inv {self.lr_inv} batch {self.batch} target {wanted}",)
+        line = f"rule {self.rule_name} lr_inv {self.lr_inv} batch {self.batch} target {wanted}"
+        return (line, "wide sums") if self.wide_sums else (line,)
 
     def error(self, scene: Scene) -> tuple[tuple[Buffer, ...], Step]:
         """e = a - y at the output: its buffers and its step."""

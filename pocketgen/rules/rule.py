@@ -52,6 +52,10 @@ class Rule(Protocol):
         """How many samples one update sums over, at most."""
 
     @property
+    def wide_sums(self) -> bool:
+        """Whether weights keep their full clamp even where 32-bit sums could then overflow."""
+
+    @property
     def expects(self) -> Literal["label", "y"]:
         """Whether a sample comes with a class label or with a target vector."""
 
