@@ -53,7 +53,10 @@ class Net:
         return self.model.rule.expects != "label"
 
     def init(self, seed: int | None = None) -> None:
-        """Start anew: the initial weights, from the model's seed or another; the full rate."""
+        """Start anew: the model's own initial weights, whatever build was given; the full rate.
+
+        seed: of random weights, by default the model's.
+        """
         chosen = self.model.seed if seed is None else seed
         if not (is_whole(chosen) and 0 <= chosen < 2**32):
             raise ModelError(f"seed is {chosen!r}; the range is 0..{2**32 - 1}")
@@ -110,9 +113,9 @@ class Net:
             error = output - wide(wanted)
             return {
                 "samples": count,
-                "mse": float((error * error).mean()),
+                "mse": float((error * error).mean(dtype=np.float64)),
                 "mae": float(np.abs(error).mean()),
-                "loss": float((error * error >> 1).sum() / count),
+                "loss": float((error * error >> 1).sum(dtype=np.float64) / count),
             }
         hits = int((first_maximum(output) == wide(wanted)).sum())
         target = getattr(self.model.rule, "target", 0)
@@ -121,7 +124,7 @@ class Net:
             "samples": count,
             "hits": hits,
             "accuracy": hits / count,
-            "loss": float((error * error >> 1).sum() / count),
+            "loss": float((error * error >> 1).sum(dtype=np.float64) / count),
         }
 
     def fit(self, x: ArrayLike, y: ArrayLike, epochs: int = 1, **options: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketgen.intmath import clamp, first_maximum, store, wide
+from pocketgen.intmath import INT64_MAX, clamp, first_maximum, store, wide
 from pocketgen.ir import ARGUMENT_ROLES, Array, Buffer, Program, Step
 
 
@@ -53,11 +53,11 @@ class Reference:
             rows = order[start : start + program.batch]
             self.train_batch(x[rows], y[rows])
             error = wide(self.arrays[program.error][: len(rows)])
-            loss += int((error * error >> 1).sum())
+            loss += sum((error * error >> 1).ravel().tolist())
             if program.expects == "label":
                 output = self.arrays[program.output][: len(rows)]
                 hits += int((first_maximum(output) == wide(y[rows])).sum())
-        return loss, hits
+        return min(loss, INT64_MAX), hits
 
     def digest(self) -> int:
         """CRC-32 of weights and biases, little-endian, in the order of the program."""
