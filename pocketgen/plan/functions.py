@@ -44,6 +44,13 @@ class Sum:
 
     type: str
     note: str
+    worst: int
+
+    @classmethod
+    def of(cls, accumulator: Accumulator) -> Sum:
+        """With the proof that the type suffices."""
+        note = f"|{accumulator.name}| <= {accumulator.worst}, limit {accumulator.limit}"
+        return cls(f"{accumulator.dtype}_t", note, accumulator.worst)
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,12 @@ class Workshop:
         if key not in self.made:
             self.made[key] = self.make(step, operands, printed, update)
             self.fresh.append(self.made[key])
-        return self.made[key]
+        made = self.made[key]
+        for accumulator in step.accumulators:  # a function's limits hold for all its callers
+            name = sum_name(accumulator, operands)
+            if accumulator.worst > getattr(made, name).worst:
+                setattr(made, name, Sum.of(accumulator))
+        return made
 
     def make(
         self,
@@ -251,12 +263,9 @@ def in_order(functions: Iterable[SimpleNamespace]) -> tuple[SimpleNamespace, ...
     return tuple(sorted(functions, key=lambda f: (order.index(f.function), f.name)))
 
 
-def sum_note(accumulator: Accumulator) -> Sum:
-    """An accumulator's C type and the proof that it suffices."""
-    return Sum(
-        f"{accumulator.dtype}_t",
-        f"|{accumulator.name}| <= {accumulator.worst}, limit {accumulator.limit}",
-    )
+def sum_name(accumulator: Accumulator, operands: Mapping[str, Operand | None]) -> str:
+    """How a template calls an accumulator: by its name, or sum_<name> where an argument has it."""
+    return f"sum_{accumulator.name}" if accumulator.name in operands else accumulator.name
 
 
 def train_blocks(program: Program, shop: Workshop) -> tuple[Block, ...]:
