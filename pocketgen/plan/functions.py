@@ -156,10 +156,7 @@ class Workshop:
     ) -> SimpleNamespace:
         """Everything that a kernel's template asks for."""
         kernel = step.kernel
-        sums = {
-            f"sum_{a.name}" if a.name in operands else a.name: sum_note(a)
-            for a in step.accumulators
-        }
+        sums = {sum_name(a, operands): Sum.of(a) for a in step.accumulators}
         functions = self.primitives(step, operands)
         passed = () if step.update is None else tuple(step.update.operands)
         name = self.fresh_name(f"{self.program.name}_{kernel.name}", step)
