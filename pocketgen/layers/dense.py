@@ -28,7 +28,7 @@ ACTIVATIONS: dict[str, Kernel] = {
 }
 WEIGHT_LIMIT = 32767  # PocketNN clamps weights and biases to 16 bits
 MAX_UNITS = 65535  # loop counters may have 16 bits
-GRADIENT_TILE = 64  # gradients of this many weights stand on the stack at a time: 256 bytes
+GRADIENT_TILE = 256  # gradients of so many weights at most stand on the stack at a time: 1 kB
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Dense:
             Step(
                 DENSE_UPDATE_WEIGHTS,
                 {"x": site.source, "delta": site.name("delta"), "n": "n", "W": site.name("W")},
-                {**sizes, "tile": min(GRADIENT_TILE, sizes["fan_in"])},
+                {**sizes, "tile": even_tile(sizes["fan_in"])},
                 f"layer {site.index}: {DENSE_UPDATE_WEIGHTS.equation}",
                 site.index,
                 "once",
@@ -181,6 +181,12 @@ class Dense:
                 site.index,
             ),
         )
+
+
+def even_tile(count: int) -> int:
+    """The tile that covers count weights in the fewest, and then most equal, pieces."""
+    pieces = -(-count // GRADIENT_TILE)
+    return -(-count // pieces)
 
 
 def fan_in(in_shape: tuple[int, ...]) -> int:

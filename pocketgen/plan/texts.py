@@ -140,6 +140,15 @@ def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
         ),
         "forward_macs": macs(program.forward),
         "step_macs": macs(program.forward) + macs(program.train, program.batch),
+        "gradient_stack": max(
+            (
+                step.sizes["tile"] * item_bytes(f"{a.dtype}_t")
+                for step in program.train
+                for a in step.accumulators
+                if a.name == "gradient" and "tile" in step.sizes
+            ),
+            default=0,
+        ),
         "expected_note": (
             f"label: its class, below {upper}_OUTPUT_SIZE."
             if labelled
