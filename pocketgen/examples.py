@@ -119,7 +119,6 @@ EXAMPLES: Mapping[str, Example] = MappingProxyType(
                 data="fashion-mnist",
                 epochs=10,
                 reaches="86 to 87 %",
-                halve_every=4,
             ),
             Example(
                 "sine",
