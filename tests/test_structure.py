@@ -190,6 +190,13 @@ def test_every_kernel_stands_in_three_files() -> None:
     assert in_tests == in_python
 
 
+def test_every_integer_primitive_in_c_has_its_twin_in_python() -> None:
+    in_c = {path.name.removesuffix(".c.j2") for path in (templates / "intmath").glob("*.j2")}
+    tree = ast.parse((package / "intmath.py").read_text("utf-8"))
+    assert in_c, "no primitives found"
+    assert in_c <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
 def imported_names(path: Path) -> set[str]:
     """The last word of every module that a file imports from."""
     return {
