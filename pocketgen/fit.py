@@ -33,11 +33,15 @@ class Trainable(Protocol):
 
     @property
     def model(self) -> Any:
-        """The description: ``model.rule.lr_inv``, ``model.rule.target``, ``model.seed``."""
+        """The description: ``model.rule.lr_inv`` and ``model.seed`` are read."""
 
     @property
     def batch(self) -> int:
         """Samples in a full batch."""
+
+    @property
+    def regression(self) -> bool:
+        """Whether it learns target vectors rather than classes."""
 
     def check_pairs(self, x: Any, y: Any) -> tuple[Array, Array]:
         """Samples and labels (or targets) as the network takes them; DataError if it does not."""
@@ -229,7 +233,7 @@ def _train_epoch(
     progress: Progress | None,
 ) -> Epoch:
     """One pass over the rows ``order``, in calls of some hundred batches each."""
-    regression = is_regression(net)
+    regression = net.regression
     total = len(order)
     lr_inv = int(net.model.rule.lr_inv) << net.lr_shift
     batches = FIRST_CALL_BATCHES
@@ -272,11 +276,6 @@ def _train_epoch(
         samples_per_second=total / max(seconds, 1e-9),
         lr_inv=lr_inv,
     )
-
-
-def is_regression(net: Trainable) -> bool:
-    """Whether the model learns target vectors rather than classes."""
-    return bool(net.model.rule.target == "vector")
 
 
 def _with_validation(row: Epoch, measured: Mapping[str, Any]) -> Epoch:
