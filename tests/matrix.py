@@ -121,7 +121,11 @@ def expected_line(subject: Subject) -> str:
     words = [f"outputs {zlib.crc32(outputs):08x}", f"digest {net.digest():08x}"]
     if subject.start != "inference":
         assert net.digest() != start, f"{model.name} learns nothing: its digests say nothing"
-        words += [f"blob {zlib.crc32(net.to_blob()[:-4]):08x}", "loaded 0", f"{net.digest():08x}"]
+        words += [
+            f"blob {zlib.crc32(net.to_blob()[:-4]):08x}",
+            "loaded 0",
+            f"as {net.digest():08x}",
+        ]
     return " ".join([model.name, *words, "selftest 0"])
 
 
@@ -130,6 +134,22 @@ def expected_line(subject: Subject) -> str:
 MAIN_HEAD = """\
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Memory for a network. What was in it must not matter; checkers of memory see it as never set. */
+static void *fresh(size_t size)
+{
+    void *memory = malloc(size);
+
+    if (memory == NULL) {
+        exit(1);
+    }
+#ifndef NEVER_SET
+    memset(memory, 0xa5, size);
+#endif
+    return memory;
+}
 
 static uint32_t scatter(uint32_t word)
 {
@@ -149,6 +169,17 @@ static uint32_t crc(uint32_t crc, uint32_t byte)
     return crc;
 }
 
+/* By a table: MemorySanitizer checks what an address depends on, not what printf is given */
+static void show(const char *name, uint32_t value)
+{
+    int shift;
+
+    printf(" %s ", name);
+    for (shift = 28; shift >= 0; shift -= 4) {
+        putchar("0123456789abcdef"[(value >> shift) & 15u]);
+    }
+}
+
 static int32_t sample_value(uint32_t number, uint32_t i, int32_t low, uint32_t span)
 {
     const uint32_t word = scatter(number * 65536u + i);
@@ -161,14 +192,15 @@ static int32_t sample_value(uint32_t number, uint32_t i, int32_t low, uint32_t s
 """
 MAIN_MODEL = """
 #include "{p}.h"
-static {p}_t {p}_net;
 static void drive_{p}(void)
 {{
     static {p}_input_t x[{batch} * {P}_INPUT_SIZE];
     static {p}_output_t y[{P}_OUTPUT_SIZE];
+    {p}_t *const net = ({p}_t *)fresh(sizeof({p}_t));
+    {p}_t *const other = ({p}_t *)fresh(sizeof({p}_t));
     uint32_t number = 0, outputs = 0xffffffffUL, step, i, k;
 
-    {p}_init(&{p}_net, {P}_SEED);
+    {p}_init(net, {P}_SEED);
     for (step = 0; step < {steps}; step++) {{
         const uint32_t n = 1 + step % {batch}u;
         for (k = 0; k < n; k++) {{
@@ -178,19 +210,24 @@ static void drive_{p}(void)
             }}
         }}
 {train}
-        {p}_forward(&{p}_net, x, y);
+        {p}_forward(net, x, y);
         for (i = 0; i < {P}_OUTPUT_SIZE; i++) {{
             for (k = 0; k < 4; k++) {{
                 outputs = crc(outputs, (uint32_t)y[i] >> (8 * k));
             }}
         }}
-        outputs = crc(outputs, {p}_predict(&{p}_net, x));
+        outputs = crc(outputs, {p}_predict(net, x));
         number += n;
     }}
-    printf("{p} outputs %08lx", (unsigned long)(outputs ^ 0xffffffffUL));
-    printf(" digest %08lx", (unsigned long){p}_digest(&{p}_net));
+    printf("{p}");
+    show("outputs", outputs ^ 0xffffffffUL);
+    show("digest", {p}_digest(net));
 {save}
-    printf(" selftest %d\\n", {p}_selftest(&{p}_net));
+    free(other);
+    {p}_t *const tested = ({p}_t *)fresh(sizeof({p}_t));
+    printf(" selftest %d\\n", {p}_selftest(tested));
+    free(tested);
+    free(net);
 }}
 """
 TRAIN = """\
@@ -203,22 +240,21 @@ TRAIN = """\
                     ({kind})({target_low} + (int32_t)(word % {target_span}u));
             }}
         }}
-        {p}_net.lr_shift = lr_shifts[step % sizeof lr_shifts];
-        if ({p}_train_batch(&{p}_net, x, wanted, (uint16_t)n) != {P}_OK) {{
+        net->lr_shift = lr_shifts[step % sizeof lr_shifts];
+        if ({p}_train_batch(net, x, wanted, (uint16_t)n) != {P}_OK) {{
             printf("{p} refuses step %lu\\n", (unsigned long)step);
         }}"""
 SAVE = """\
     static uint8_t blob[{P}_BLOB_SIZE];
     uint32_t sum = 0xffffffffUL;
-    if ({p}_save(&{p}_net, blob, sizeof blob) == {P}_BLOB_SIZE) {{
+    if ({p}_save(net, blob, sizeof blob) == {P}_BLOB_SIZE) {{
         for (i = 0; i < {P}_BLOB_SIZE - 4; i++) {{ /* a CRC over its own is always the same */
             sum = crc(sum, blob[i]);
         }}
     }}
-    {p}_init(&{p}_net, 0);
-    printf(" blob %08lx", (unsigned long)(sum ^ 0xffffffffUL));
-    printf(" loaded %d", {p}_load(&{p}_net, blob, sizeof blob));
-    printf(" %08lx", (unsigned long){p}_digest(&{p}_net));"""
+    show("blob", sum ^ 0xffffffffUL);
+    printf(" loaded %d", {p}_load(other, blob, sizeof blob));
+    show("as", {p}_digest(other));"""
 
 
 def driver(subject: Subject) -> str:
@@ -381,8 +417,15 @@ def builds(full: bool = False) -> list[Build]:
         host("gcc", "-O1", undefined_address, *SANITIZED, name="gcc UBSan ASan"),
         host("clang", "-O1", undefined_address, *SANITIZED, name="clang UBSan ASan"),
         host("gcc", "-O2", "-m32", undefined_address, *SANITIZED, name="gcc -m32 UBSan ASan"),
-        host("clang", "-O1", "-fsanitize=memory", *SANITIZED, name="clang MSan"),
-        host("gcc", "-O1", "-g", name="valgrind", runner=("valgrind", "-q", "--error-exitcode=9")),
+        host("clang", "-O1", "-DNEVER_SET", "-fsanitize=memory", *SANITIZED, name="clang MSan"),
+        host(
+            "gcc",
+            "-O1",
+            "-g",
+            "-DNEVER_SET",
+            name="valgrind",
+            runner=("valgrind", "-q", "--error-exitcode=9"),
+        ),
     ]
     for machine, emulator in BIG_ENDIAN.items():
         for level in LEVELS if full else ("-O0", "-O2"):
@@ -399,14 +442,6 @@ def builds(full: bool = False) -> list[Build]:
             *CLANG_EXCLUDED,
             *analysis,
             name="clang -Weverything",
-            runs=False,
-        ),
-        host(
-            "clang",
-            "--analyze",
-            "-Xanalyzer",
-            "-analyzer-werror",
-            name="clang --analyze",
             runs=False,
         ),
     ]

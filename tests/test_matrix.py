@@ -95,9 +95,8 @@ def test_a_dependence_on_byte_order_is_seen(tmp_path: Path) -> None:
         assert "digest" in result.detail
 
 
-ZERO = r"{ const int8_t zero = 0; out[c] = (int8_t)(net->\1[c] / zero); }"
-# volatile: compilers make what they please of a value that was never set
-UNSET = r"{ volatile int8_t some[9]; out[c] = (some[net->\1[c] & 7] & 1) ? 0 : 1; }"
+UNSET = r"{ int32_t some[9]; out[c] = (some[net->\1[c] & 7] & 1) ? 0 : 1; }"
+BEFORE_TRAINING = r"out[c] = net->e[c];"
 
 
 @pytest.mark.parametrize(
@@ -105,10 +104,10 @@ UNSET = r"{ volatile int8_t some[9]; out[c] = (some[net->\1[c] & 7] & 1) ? 0 : 1
     [
         ("gcc UBSan ASan", r"out[c] = (int8_t)(INT32_MAX + net->\1[c] * net->\1[c]);", "overflow"),
         ("clang UBSan ASan", r"out[c] = net->\1[c + 4000];", "index 4000 out of bounds"),
-        ("clang MSan", UNSET, "use-of-uninitialized-value"),
-        ("valgrind", UNSET, "uninitialised"),
-        ("gcc -fanalyzer", UNSET.replace("volatile ", ""), "uninitialized"),
-        ("clang --analyze", ZERO, "Division by zero"),
+        ("clang MSan", BEFORE_TRAINING, "use-of-uninitialized-value"),
+        ("gcc -O2", BEFORE_TRAINING, "selftest 2"),
+        ("valgrind", BEFORE_TRAINING, "uninitialised"),
+        ("gcc -fanalyzer", UNSET, "uninitialized"),
         ("clang -Weverything", r"out[c] = net->\1[c];;", "extra-semi"),
     ],
 )
@@ -150,4 +149,4 @@ def test_numpy_is_the_judge() -> None:
     line = matrix.expected_line(subject)
     start = pg.build(subject.model, engine="numpy").digest()
     assert f"{start:08x}" not in line
-    assert re.fullmatch(r"seeded_own( \w+ [0-9a-f]{8}){3} loaded 0 [0-9a-f]{8} selftest 0", line)
+    assert re.fullmatch(r"seeded_own( \w+ [0-9a-f]{8}){3} loaded 0 as [0-9a-f]{8} selftest 0", line)
