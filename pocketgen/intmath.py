@@ -30,6 +30,12 @@ def is_whole(value: object) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
+def is_rising_pair(value: object) -> bool:
+    """Whether value is two whole numbers, the second the larger."""
+    pair = value if isinstance(value, (tuple, list)) else ()
+    return len(pair) == 2 and all(is_whole(end) for end in pair) and pair[0] < pair[1]
+
+
 def wide(x: ArrayLike) -> Int64:
     """x as int64, the type in which every kernel of the reference computes."""
     return np.asarray(x).astype(np.int64)

@@ -59,9 +59,11 @@ def lower(
             learning = start_from(learning, parameters, given)
     buffers += learning.buffers
     text = [*model.description, *(["inference only"] if inference_only else [])]
-    for title, arrays in (("weights", weights), ("feedback", feedback)):
-        if arrays:
-            text.append(f"{title} {fingerprint(arrays)}")
+    if given:
+        text.append(f"weights {fingerprint(given)}")
+    if feedback:
+        matrices = {b.name: b.values for b in learning.buffers if b.role == "feedback"}
+        text.append(f"feedback {fingerprint(matrices)}")
     return Program(
         name=model.name,
         summary=summary(model, inference_only),
@@ -225,7 +227,7 @@ def stored(
     return result
 
 
-def fingerprint(arrays: Weights) -> str:
+def fingerprint(arrays: Mapping[str, Array | None]) -> str:
     """16 hexadecimal digits of the SHA-256 of named integer arrays."""
     digest = hashlib.sha256()
     for name in sorted(arrays):

@@ -16,7 +16,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketgen.errors import DataError, ModelError
-from pocketgen.intmath import INT_LIMITS, Int64, clamp, div_pow2, is_whole, wide
+from pocketgen.intmath import (
+    INT_LIMITS,
+    Int64,
+    clamp,
+    div_pow2,
+    is_rising_pair,
+    is_whole,
+    wide,
+)
 from pocketgen.ir import Range
 from pocketgen.layers import LAYERS, Layer, Site
 from pocketgen.rules import RULES, Rule
@@ -24,19 +32,28 @@ from pocketgen.rules import RULES, Rule
 INPUT_DTYPES = ("uint8", "int8", "uint16", "int16")
 SCALED_LIMITS = {"int8": (-127, 127), "uint8": (0, 255), "int16": (-32767, 32767)}
 MAX_FEATURES = 65535
+MULTIPLIER_LIMIT = 2**24
 MAX_NAME = 32
 SEED_LIMIT = 2**32 - 1
-C_WORDS = frozenset(
-    (
-        "alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl "
-        "concept const consteval constexpr constinit const_cast continue decltype default delete "
-        "do double dynamic_cast else enum errno explicit export extern false float for friend goto "
-        "if inline int long main mutable namespace new noexcept not not_eq nullptr operator or "
-        "or_eq private protected public register reinterpret_cast requires restrict return short "
-        "signed sizeof static static_assert static_cast struct switch template this thread_local "
-        "throw true try typedef typeid typename typeof union unsigned using virtual void volatile "
-        "wchar_t while xor xor_eq"
-    ).split()
+C_WORDS = (
+    "alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl "
+    "concept const consteval constexpr constinit const_cast continue decltype default delete "
+    "do double dynamic_cast else enum errno explicit export extern false float for friend goto "
+    "if inline int long main mutable namespace new noexcept not not_eq nullptr operator or "
+    "or_eq private protected public register reinterpret_cast requires restrict return short "
+    "signed sizeof static static_assert static_cast struct switch template this thread_local "
+    "throw true try typedef typeid typename typeof union unsigned using virtual void volatile "
+    "wchar_t while xor xor_eq"
+)
+# A model's header and struct are named after it: NAME.h and NAME_t.
+STANDARD_HEADERS = (
+    "complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg "
+    "stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar "
+    "wctype"
+)
+STANDARD_TYPE = re.compile(
+    r"u?int(_fast|_least)?(8|16|32|64)|u?int(max|ptr)|size|ssize|ptrdiff|wchar|wint|char(8|16|32)"
+    r"|max_align|nullptr|div|ldiv|lldiv|time|clock|fpos|va_list|mbstate|off|pid"
 )
 
 
@@ -62,11 +79,15 @@ class Scale:
             raise ModelError(f"scale: shift is {self.shift!r}; the range is 0..30")
         for name, value, high in (
             ("offset", self.offset, 65535),
-            ("multiplier", self.multiplier, 2**24),
+            ("multiplier", self.multiplier, MULTIPLIER_LIMIT),
         ):
             for number in value if isinstance(value, tuple) else (value,):
                 if not (is_whole(number) and abs(number) <= high):
                     raise ModelError(f"scale: {name} is {number!r}; the range is -{high}..{high}")
+            # numpy's integers become plain ones: digests must not follow how numpy writes them.
+            plain = tuple(map(int, value)) if isinstance(value, tuple) else int(value)
+            object.__setattr__(self, name, plain)
+        object.__setattr__(self, "shift", int(self.shift))
 
     @property
     def per_feature(self) -> bool:
@@ -113,6 +134,8 @@ class Scale:
         offset = low if dtype == "uint8" else div_pow2(low + high, 1)
         span = np.maximum(np.maximum(high - offset, offset - low), 1)
         shift = 16
+        while shift and ((goal << shift) // span).max() > MULTIPLIER_LIMIT:
+            shift -= 1
         multiplier = np.maximum((goal << shift) // span, 1)
         if per_feature:
             return cls(tuple(offset.tolist()), tuple(multiplier.tolist()), shift, dtype)
@@ -154,12 +177,15 @@ class Input:
             raise ModelError(f"input: dtype is {self.dtype!r}; known are {', '.join(INPUT_DTYPES)}")
         low, high = INT_LIMITS[self.dtype]
         if self.range is not None:
-            object.__setattr__(self, "range", tuple(self.range))
-            if not low <= self.range[0] < self.range[1] <= high:
+            if not (is_rising_pair(self.range) and low <= self.range[0] and self.range[1] <= high):
                 raise ModelError(
                     f"input: range is {self.range}; it must rise within {low}..{high} of "
                     f"{self.dtype}"
                 )
+            object.__setattr__(self, "range", tuple(int(end) for end in self.range))
+        scale: object = self.scale
+        if scale is not None and not isinstance(scale, Scale):
+            raise ModelError(f"input: scale is {scale!r}; give a Scale(...)")
         if self.scale is not None:
             self.scale.columns(self.features)
 
@@ -200,6 +226,9 @@ class Model:
     def __init__(
         self, name: str, input: Input, layers: Sequence[Layer], rule: Rule, seed: int = 1
     ) -> None:
+        given: object = layers
+        if not isinstance(given, (list, tuple)):
+            raise ModelError(f"model {name}: layers is {layers!r}; give a list of layers")
         for field, value in (
             ("name", name),
             ("input", input),
@@ -213,6 +242,9 @@ class Model:
     def check(self) -> None:
         """Raise ModelError for the first thing that is wrong."""
         check_name(self.name)
+        given: object = self.input
+        if not isinstance(given, Input):
+            raise ModelError(f"model {self.name}: input is {self.input!r}; give an Input(...)")
         if not self.layers:
             raise ModelError(f"model {self.name}: no layers; give at least one, such as Dense(10)")
         for index, layer in enumerate(self.layers, 1):
@@ -292,14 +324,17 @@ class Model:
 
 def check_name(name: str) -> None:
     """Raise ModelError for a name that cannot prefix C symbols on every compiler."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", str(name)):
+    given: object = name
+    if not isinstance(given, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", given):
         raise ModelError(
             f"model name {name!r} cannot be a C prefix; use letters, digits and _ after a letter"
         )
     if len(name) > MAX_NAME:
         raise ModelError(f"model name {name!r} has {len(name)} characters; the limit is {MAX_NAME}")
-    if name.lower() in C_WORDS:
+    if name.lower() in C_WORDS.split() or name in STANDARD_HEADERS.split():
         raise ModelError(f"model name {name!r} is a word of C or C++; choose another, {name}_net")
+    if STANDARD_TYPE.fullmatch(name):
+        raise ModelError(f"model name {name!r} makes {name}_t, a type of C; choose {name}_net")
     if "__" in name or name.endswith("_"):
         raise ModelError(
             f"model name {name!r} would make symbols with two underscores, which C++ reserves"

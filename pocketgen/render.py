@@ -16,7 +16,6 @@ from pocketgen.plan import Plan
 HERE = Path(__file__).parent
 # In a wheel the templates lie inside the package, in a checkout beside it.
 TEMPLATE_FOLDERS = (HERE / "templates", HERE.parent / "templates")
-HOST_FILES = (("host.c.j2", "host.c"), ("host.cdef.j2", "host.cdef"))
 
 
 @cache
@@ -39,7 +38,10 @@ def render(plan: Plan) -> dict[str, str]:
 
 def render_host(plan: Plan) -> dict[str, str]:
     """What drives the shipped files from Python: a C file, and declarations for cffi."""
-    return {name: text(template, plan) for template, name in HOST_FILES}
+    return {
+        f"{plan.prefix}_host.c": text("host.c.j2", plan),
+        "host.cdef": text("host.cdef.j2", plan),
+    }
 
 
 def text(template: str, plan: Plan) -> str:

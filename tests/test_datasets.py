@@ -439,7 +439,7 @@ def write_published(folder: Path, packed: bool = False, pixels: int = 4) -> dict
     for stem, array in arrays.items():
         data = idx_bytes(array)
         if packed:
-            (folder / f"{stem}.gz").write_bytes(gzip.compress(data))
+            (folder / f"{stem}.gz").write_bytes(gzip.compress(data, mtime=0))
         else:
             (folder / stem).write_bytes(data)
     return arrays
@@ -478,7 +478,7 @@ def test_idx_pair(
     for name, array, gz in zip(("my-images-idx3", "my-labels-idx1"), (x, y), packed, strict=True):
         data = idx_bytes(array)
         names.append(folder / (name + (".gz" if gz else "")))
-        names[-1].write_bytes(gzip.compress(data) if gz else data)
+        names[-1].write_bytes(gzip.compress(data, mtime=0) if gz else data)
     assert_split_of(load(names[0]), x, y, 2)
 
 
@@ -508,8 +508,8 @@ GOOD_IDX = idx_bytes(np.arange(24, dtype=np.uint8).reshape(6, 4))
         (GOOD_IDX + b"\0", ("too long", "37 bytes", "header says 36")),
         (b"\0\0\x08\x03" + b"\xff" * 12, ("truncated",)),
         (b"\0\0\x08\xff" + b"\xff" * 1020, ("truncated",)),
-        (gzip.compress(GOOD_IDX)[:-9], ("cannot read",)),
-        (gzip.compress(GOOD_IDX)[:12] + b"\xff" * 30, ("cannot read",)),
+        (gzip.compress(GOOD_IDX, mtime=0)[:-9], ("cannot read",)),
+        (gzip.compress(GOOD_IDX, mtime=0)[:12] + b"\xff" * 30, ("cannot read",)),
         (idx_bytes(np.zeros((0, 4), np.uint8)), ("no samples",)),
         (idx_bytes(np.zeros((6, 4), np.float32)), ("float32", "quantize()")),
         (idx_bytes(np.full((6, 4), np.nan)), ("NaN",)),
@@ -879,7 +879,9 @@ def test_fetched_once_from_the_first_good_mirror(
     def answers(url: str) -> bytes:
         if "ossci" in url:
             return b"<html>please log in</html>"
-        return gzip.compress(published[stem_of(url)], compresslevel=1)  # another gzip: no matter
+        return gzip.compress(
+            published[stem_of(url)], compresslevel=1, mtime=0
+        )  # another gzip: no matter
 
     web = Web(answers)
     monkeypatch.setattr("pooch.HTTPDownloader", web)
@@ -899,7 +901,7 @@ def test_fetched_over_http(
 ) -> None:
     """The whole way, from a server of our own that is the second mirror; the first one is deaf."""
     for stem, data in published.items():
-        (tmp_path / "source" / f"{stem}.gz").write_bytes(gzip.compress(data))
+        (tmp_path / "source" / f"{stem}.gz").write_bytes(gzip.compress(data, mtime=0))
     handler = functools.partial(SilentHandler, directory=str(tmp_path / "source"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -933,7 +935,7 @@ def test_offline(
     assert not list((tmp_path / "cache").rglob("*ubyte*"))
 
 
-@pytest.mark.parametrize("body", [b"", b"\x1f\x8bdamaged", gzip.compress(b"other bytes")])
+@pytest.mark.parametrize("body", [b"", b"\x1f\x8bdamaged", gzip.compress(b"other bytes", mtime=0)])
 def test_wrong_bytes_from_every_mirror(
     body: bytes, published: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

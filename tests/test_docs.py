@@ -16,12 +16,12 @@ from pocketgen.examples import EXAMPLES
 from support import compiler, repository_root, require
 
 PAGES = [repository_root / "README.md", *sorted((repository_root / "docs").glob("*.md"))]
-README = PAGES[0].read_text(encoding="utf-8")
 WARNINGS = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    return [text for name, text in fenced if name == language]
 
 
 def name(page: Path) -> str:
@@ -75,7 +75,7 @@ def test_the_readme_shows_generated_c() -> None:
 
 
 def test_the_readme_picture_names_files_that_exist() -> None:
-    picture = next(b for b in re.findall(r"^```\n(.*?)^```", README, re.S | re.M) if "lower" in b)
+    picture = next(block for block in blocks(PAGES[0], "") if "lower" in block)
     names = re.findall(r"[a-z_]+(?:\.py|/)", picture)
     assert len(names) >= 14
     for file in names:

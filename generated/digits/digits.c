@@ -47,7 +47,7 @@ static void digits_dense_forward_64_48(
         for (i = 0; i < 64; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 64;
     }
 }
@@ -88,7 +88,7 @@ static void digits_dense_forward_48_10(
         for (i = 0; i < 48; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 48;
     }
 }

@@ -25,7 +25,7 @@ static void fashion_mnist_dense_forward_784_200(
         for (i = 0; i < 784; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 784;
     }
 }
@@ -66,7 +66,7 @@ static void fashion_mnist_dense_forward_200_100(
         for (i = 0; i < 200; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 200;
     }
 }
@@ -107,7 +107,7 @@ static void fashion_mnist_dense_forward_100_50(
         for (i = 0; i < 100; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 100;
     }
 }
@@ -148,7 +148,7 @@ static void fashion_mnist_dense_forward_50_10(
         for (i = 0; i < 50; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 50;
     }
 }

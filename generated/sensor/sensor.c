@@ -47,7 +47,7 @@ static void sensor_dense_forward_16_20(
         for (i = 0; i < 16; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 16;
     }
 }
@@ -77,7 +77,7 @@ static void sensor_dense_forward_20_4(
         for (i = 0; i < 20; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 20;
     }
 }

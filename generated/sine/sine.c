@@ -58,7 +58,7 @@ static void sine_dense_forward_8_16(const int8_t *x, const int16_t *W, const int
         for (i = 0; i < 8; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 8;
     }
 }
@@ -98,7 +98,7 @@ static void sine_dense_forward_16_1(const int8_t *x, const int16_t *W, const int
         for (i = 0; i < 16; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 16;
     }
 }

@@ -52,7 +52,7 @@ static void xor_net_dense_forward_2_8(
         for (i = 0; i < 2; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 2;
     }
 }
@@ -93,7 +93,7 @@ static void xor_net_dense_forward_8_2(
         for (i = 0; i < 8; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
-        h[o] = sum; /* 3. */
+        h[o] = (int32_t)sum; /* 3. */
         W += 8;
     }
 }

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from pocketgen.ir import Buffer, Step
 from pocketgen.kernels import DRAW_UNIFORM
-from pocketgen.rules.rule import BIAS_STREAM, WEIGHT_STREAM, Learning, Scene
 from pocketgen.rules.pocket_rule import PocketRule, state, uniform_limit
+from pocketgen.rules.rule import BIAS_STREAM, WEIGHT_STREAM, Learning, Scene
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pocketgen.intmath import draw_symmetric, stream_key
 from pocketgen.ir import Array, Buffer, Range, Step
 from pocketgen.kernels import FEEDBACK_PROJECT, FEEDBACK_PROJECT_SEEDED, FILL_ZERO
 from pocketgen.layers import Site
-from pocketgen.rules.rule import FEEDBACK_STREAM, Learning, Scene, out_size
 from pocketgen.rules.pocket_rule import PocketRule, state, uniform_limit
+from pocketgen.rules.rule import FEEDBACK_STREAM, Learning, Scene, out_size
 
 
 @dataclass(frozen=True)

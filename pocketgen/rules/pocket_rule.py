@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pocketgen.errors import ModelError
-from pocketgen.intmath import is_whole, isqrt
+from pocketgen.intmath import is_rising_pair, is_whole, isqrt
 from pocketgen.ir import Buffer, Range, Step
 from pocketgen.kernels import ERROR_CLASS, ERROR_VECTOR, SGD_STEP, SLOPE_DIVIDE
 from pocketgen.layers import Site
@@ -64,6 +64,10 @@ class PocketRule:
         ):
             if not (is_whole(value) and 1 <= value <= high):
                 raise ModelError(f"{self.rule_name}: {name} is {value!r}; the range is 1..{high}")
+        if not isinstance(self.wide_sums, bool):
+            raise ModelError(
+                f"{self.rule_name}: wide_sums is {self.wide_sums!r}; give True or False"
+            )
         if self.target == "vector":
             self.check_target_range()
         elif not (is_whole(self.target) and 1 <= abs(self.target) <= TARGET_LIMIT):
@@ -76,10 +80,12 @@ class PocketRule:
 
     def check_target_range(self) -> None:
         """Raise ModelError for a range of targets that is empty or beyond 16 bits."""
-        low, high = self.targets.low, self.targets.high
-        if not -TARGET_LIMIT <= low < high <= TARGET_LIMIT:
+        given = self.target_range
+        if given is None:
+            return
+        if not (is_rising_pair(given) and max(abs(end) for end in given) <= TARGET_LIMIT):
             raise ModelError(
-                f"{self.rule_name}: target_range is {low}..{high}; "
+                f"{self.rule_name}: target_range is {given}; "
                 f"it must rise within -{TARGET_LIMIT}..{TARGET_LIMIT}"
             )
 
