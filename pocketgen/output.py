@@ -114,7 +114,7 @@ def remove_files(folder: str | os.PathLike[str], manifest: str = MANIFEST) -> Wr
 
 def refuse_unsafe(
     folder: str | os.PathLike[str],
-    files: Mapping[str, bytes] | Iterable[str],
+    files: Mapping[str, Content] | Iterable[str],
     force: bool = False,
     owner: str = "",
     manifest: str = MANIFEST,
@@ -129,8 +129,10 @@ def refuse_unsafe(
     with _reporting(root):
         _refuse_places(root, [*names, manifest])
     if not force:
-        known = files if isinstance(files, Mapping) else {}
-        _refuse_edited(root, {name: known.get(name) for name in names}, owner, manifest)
+        known: dict[str, bytes | None] = dict.fromkeys(names)
+        if isinstance(files, Mapping):
+            known = {name: _bytes(content) for name, content in files.items()}
+        _refuse_edited(root, known, owner, manifest)
 
 
 def _refuse_edited(

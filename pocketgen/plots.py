@@ -43,11 +43,15 @@ def learning_curve(history: History, title: str, measured_on: str = "validation"
     for number, (label, trained, measured, factor) in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), number)
         marker = "o" if len(rows) <= 20 else ""
+        shown: list[float] = []
         for field, color, name in ((trained, BLUE, "training"), (measured, ORANGE, measured_on)):
             values = [getattr(row, field) for row in rows]
             if None not in values:
                 scaled = [factor * value for value in values]
+                shown += scaled
                 axes.plot(epochs, scaled, color=color, marker=marker, markersize=3, label=name)
+        if min(shown) > 0 and max(shown) > 30 * min(shown):
+            axes.set_yscale("log")  # else all but the first epochs would be one flat line
         if history.best_epoch is not None:
             axes.axvline(history.best_epoch, color="0.6", linestyle=":", label="kept")
         axes.set_xlabel("epoch")

@@ -172,21 +172,24 @@ def check(folder: str, write: bool, force: bool, as_json: bool) -> None:
         raise PocketgenError(
             f"no folder {folder}: run this where it is, name it with --dir, or make it with --write"
         )
+    generated = {name: pocketgen.generate(example.model) for name, example in EXAMPLES.items()}
+    if write:  # all or none
+        for name, files in generated.items():
+            output.refuse_unsafe(root / name, files, force, EXAMPLES[name].model.name)
     report: dict[str, list[dict[str, object]]] = {}
-    for example in EXAMPLES.values():
-        files = pocketgen.generate(example.model)
-        place, owner = root / example.name, example.model.name
+    for name, files in generated.items():
+        owner = EXAMPLES[name].model.name
         if write:
-            result = output.write_files(place, files, force=force, owner=owner)
-            report[example.name] = [
-                {"file": name, "is": word, "diff": []}
+            result = output.write_files(root / name, files, force, owner)
+            report[name] = [
+                {"file": file, "is": word, "diff": []}
                 for word, names in (("written", result.written), ("removed", result.removed))
-                for name in names
+                for file in names
             ]
         else:
-            report[example.name] = [
+            report[name] = [
                 {"file": found.name, "is": found.kind, "diff": list(found.lines)}
-                for found in output.differences(place, files, owner=owner)
+                for found in output.differences(root / name, files, owner)
             ]
     for old in _without_example(root):
         report[old.name] = [{"file": output.MANIFEST, "is": "stale", "diff": []}]

@@ -46,7 +46,7 @@ def demo(out: str, force: bool, as_json: bool) -> None:
 
     \b
     Example:
-      pocketgen demo --out /tmp/demo
+      pocketgen demo --out elsewhere
     """
     say = remark if as_json else click.echo
     example = EXAMPLES["digits"]

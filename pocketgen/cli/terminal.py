@@ -86,6 +86,7 @@ class TrainingBar:
             TimeRemainingColumn(),
             console=console,
             expand=True,
+            transient=True,
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("training", total=None, now="")

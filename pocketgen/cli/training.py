@@ -224,7 +224,7 @@ def _trained_files(
         if history.epochs:
             files["learning_curve.png"] = plots.learning_curve(history, net.model.name, measured_on)
         if matrix is not None:
-            title = f"{net.model.name}: {percent(measured['accuracy'])} of the test samples"
+            title = f"{net.model.name}: {percent(measured['accuracy'])} of the test samples right"
             names = [classes[k] if k < len(classes) else str(k) for k in range(len(matrix))]
             files["confusion.png"] = plots.confusion(matrix, names, title)
     return files
