@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from pocketgen.errors import BlobError, DataError, ModelError
 from pocketgen.host import Engine
 from pocketgen.intmath import first_maximum, is_whole, wide
-from pocketgen.ir import Array, Program
+from pocketgen.ir import Array, Buffer, Program
 from pocketgen.lower import Weights, stored
 from pocketgen.model import Model
 from pocketgen.plan import Plan
@@ -75,7 +75,7 @@ class Net:
     def train_samples(self, x: ArrayLike, y: ArrayLike, order: ArrayLike) -> tuple[int, int]:
         """Train on rows x[order], batch by batch: (sum of losses, hits before each update)."""
         samples, wanted = self.check_pairs(x, y)
-        rows = np.asarray(order)
+        rows = array_of(order, "order")
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
             raise DataError(
                 f"order has shape {rows.shape} and dtype {rows.dtype}; give row numbers"
@@ -145,7 +145,7 @@ class Net:
                 if self.program.buffers[name].axes
                 else array
                 for name, array in self._engine.arrays.items()
-                if array.ndim and self.program.buffers[name].role != "table"
+                if array.ndim and visible(self.program.buffers[name])
             }
         )
 
@@ -217,7 +217,7 @@ class Net:
 
     def check_samples(self, x: ArrayLike) -> Array:
         """x as (n, features) of the input's type; DataError for another shape, dtype or range."""
-        data, spec = np.asarray(x), self.model.input
+        data, spec = array_of(x, "input"), self.model.input
         if data.dtype.kind == "f" and not np.isfinite(data).all():
             raise DataError("input: holds NaN or infinity; clean the data first")
         if data.dtype.kind not in "iu":
@@ -249,7 +249,7 @@ class Net:
 
     def check_labels(self, y: ArrayLike) -> Array:
         """Labels as uint16 (n,); DataError for another shape, dtype or range."""
-        labels = np.asarray(y)
+        labels = array_of(y, "labels")
         if labels.dtype.kind not in "iu" or labels.ndim != 1:
             raise DataError(
                 f"labels: shape {labels.shape} and dtype {labels.dtype}; give integers (n,)"
@@ -263,7 +263,7 @@ class Net:
 
     def check_targets(self, y: ArrayLike) -> Array:
         """Targets (n, outputs); DataError for another shape, dtype or range."""
-        targets = np.asarray(y)
+        targets = array_of(y, "targets")
         if targets.ndim == 1 and self.program.classes == 1:
             targets = targets[:, np.newaxis]
         if targets.dtype.kind not in "iu":
@@ -280,6 +280,19 @@ class Net:
                 f"{limit.low}..{limit.high}; scale them or give target_range"
             )
         return targets.astype(np.int16)
+
+
+def visible(buffer: Buffer) -> bool:
+    """Whether users see a buffer: no tables, and no scratch that does not outlive its step."""
+    return buffer.role != "table" and (buffer.kept or not buffer.per_sample)
+
+
+def array_of(data: ArrayLike, title: str) -> Array:
+    """data as an array; DataError where its rows have different lengths."""
+    try:
+        return np.asarray(data)
+    except ValueError:
+        raise DataError(f"{title}: rows of different lengths; give a rectangular array") from None
 
 
 def read_blob(path: str | Path) -> bytes:
