@@ -58,7 +58,7 @@ def demo(out: str, force: bool, as_json: bool) -> None:
     net = pocketgen.build(model)
     count = len(data.x_train)
     say(f"  {network(model)}, direct feedback alignment, {count} digits of 8 x 8 pixels")
-    with TrainingBar("test", lines=4) as bar:
+    with TrainingBar("test", lines=4, indent="  ") as bar:
         history = net.fit(
             data.x_train,
             data.y_train,
@@ -74,7 +74,7 @@ def demo(out: str, force: bool, as_json: bool) -> None:
     say(
         f"  {len(history.epochs)} epochs in {seconds:.2f} s: "
         f"{click.style(percent(measured['accuracy']), bold=True)} of {measured['samples']} "
-        "digits by other writers right"
+        "digits that it has not seen right"
     )
     say("  rows: true digit, columns: predicted")
     for line in confusion_lines(matrix, data.classes):
@@ -89,7 +89,7 @@ def demo(out: str, force: bool, as_json: bool) -> None:
     files = pocketgen.generate(model, weights=net.weights())
     written = output.write_files(out, files, force=force, owner=model.name)
     names = sorted((*written.written, *written.unchanged))
-    say(f"  {', '.join(names)}")
+    say(click.wrap_text(" ".join(names), 90, "  ", "  "))
 
     say(_title(4, "Build", "the project, and run its self-test"))
     passed, how = _build_and_test(Path(out), model.name)

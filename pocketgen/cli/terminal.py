@@ -75,12 +75,13 @@ def epoch_line(status: Status, measured_on: str) -> str:
 class TrainingBar:
     """Shows a training: a bar on a terminal, now and then a line everywhere."""
 
-    def __init__(self, measured_on: str, lines: int = LINES_OF_PROGRESS) -> None:
+    def __init__(self, measured_on: str, lines: int = LINES_OF_PROGRESS, indent: str = "") -> None:
         self._measured_on = measured_on
+        self._indent = indent
         self._lines = lines
         console = Console(stderr=True)
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn(indent + "{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[now]}"),
             TimeRemainingColumn(),
@@ -117,7 +118,7 @@ class TrainingBar:
         every = math.ceil(status.epochs / self._lines) if self._lines else status.epochs + 1
         last = status.epoch == status.epochs
         if status.finished is not None and self._lines and (status.epoch % every == 0 or last):
-            line = epoch_line(status, self._measured_on)
+            line = self._indent + epoch_line(status, self._measured_on)
             if self._bar.disable:
                 remark(line)
             else:
@@ -210,8 +211,8 @@ def verification_line(result: Verification) -> str:
     """The outcome in a sentence."""
     if result.mismatch is None:
         return (
-            f"C = numpy: {result.values:,} integers in {len(result.buffers)} buffers equal "
-            f"after each of {result.steps} steps; weights have CRC-32 {result.digest_c:08x}"
+            f"C = numpy: {len(result.buffers)} buffers equal after each of {result.steps} steps "
+            f"({result.values:,} integers)"
         )
     m = result.mismatch
     index = ", ".join(map(str, m.index))
