@@ -67,6 +67,7 @@ class Net:
 
         Raises DataError for data that does not belong to the model; nothing is changed then.
         """
+        self.check_training()
         samples, wanted = self.check_pairs(x, y)
         if not 1 <= len(samples) <= self.batch:
             raise DataError(f"{len(samples)} samples; a batch of this model takes 1..{self.batch}")
@@ -74,6 +75,7 @@ class Net:
 
     def train_samples(self, x: ArrayLike, y: ArrayLike, order: ArrayLike) -> tuple[int, int]:
         """Train on rows x[order], batch by batch: (sum of losses, hits before each update)."""
+        self.check_training()
         samples, wanted = self.check_pairs(x, y)
         rows = array_of(order, "order")
         if rows.ndim != 1 or rows.dtype.kind not in "iu":
@@ -131,6 +133,7 @@ class Net:
         """Train for some epochs; see pocketgen.fit.fit for the options and the history."""
         from pocketgen.fit import fit
 
+        self.check_training()
         return fit(self, x, y, epochs, **options)
 
     @property
@@ -157,8 +160,7 @@ class Net:
     @lr_shift.setter
     def lr_shift(self, value: int) -> None:
         """Set it, 0..15; ModelError for another value."""
-        if not self.program.training:
-            raise ModelError("an inference-only network has no learning rate")
+        self.check_training()
         if not (is_whole(value) and 0 <= value <= LR_SHIFT_LIMIT):
             raise ModelError(f"lr_shift is {value!r}; the range is 0..{LR_SHIFT_LIMIT}")
         self._engine.arrays["lr_shift"][...] = value
@@ -174,6 +176,7 @@ class Net:
 
     def set_weights(self, weights: Weights) -> None:
         """Replace all weights and biases; DataError where they do not fit or break a clamp."""
+        self.check_training()
         given = stored(self.program.parameters, weights, "weights")
         for p in self.program.parameters:
             values, limit = given[p.name], p.proven.magnitude
@@ -193,8 +196,7 @@ class Net:
 
     def from_blob(self, blob: bytes) -> None:
         """Take over a blob's weights; BlobError says what is wrong, and then nothing changed."""
-        if not self.program.training:
-            raise ModelError("an inference-only network has its weights in its C files")
+        self.check_training()
         if isinstance(self._engine, Engine):
             self._engine.load(blob)
             return
@@ -214,6 +216,14 @@ class Net:
     def digest(self) -> int:
         """CRC-32 of the weights, the same on every machine."""
         return self._engine.digest()
+
+    def check_training(self) -> None:
+        """ModelError for a network that only predicts: its weights are constants."""
+        if not self.program.training:
+            raise ModelError(
+                f"model {self.program.name} only predicts, its weights are constants; "
+                "build it without inference_only to change them"
+            )
 
     def check_samples(self, x: ArrayLike) -> Array:
         """x as (n, features) of the input's type; DataError for another shape, dtype or range."""
