@@ -1,0 +1,122 @@
+"""The benchmarks run as their README says, and the published PocketNN run is repeated exactly."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import data_folder, repository_root
+
+benchmarks = repository_root / "benchmarks"
+programs = ["pocketnn_run.py", "host.py"]
+
+# Printed by the published program itself.
+PUBLISHED = [
+    {"loss_sum": 1070190, "train_hits": 54667, "test_hits": 9484},
+    {"loss_sum": 597476, "train_hits": 57266, "test_hits": 9584},
+    {"loss_sum": 489390, "train_hits": 57843, "test_hits": 9643},
+]
+
+
+def run(program: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, benchmarks / program, *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_published_mnist_run() -> None:
+    data_folder("mnist")
+    done = run("pocketnn_run.py", "--data", "mnist", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert result["epochs"] == PUBLISHED
+    assert result["afterwards"] == 58249
+    assert sum(result["seconds"]) < 5
+
+
+def test_the_fashion_mnist_run_is_the_recorded_one() -> None:
+    data_folder("fashion_mnist")
+    done = run("pocketnn_run.py", "--data", "fashion-mnist", "--epochs", "1", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    recorded = json.loads((benchmarks / "results" / "pocketnn_run_fashion-mnist.json").read_text())
+    assert json.loads(done.stdout)["epochs"] == recorded["epochs"][:1]
+
+
+def test_the_recorded_mnist_run_is_the_published_one() -> None:
+    recorded = json.loads((benchmarks / "results" / "pocketnn_run_mnist.json").read_text())
+    assert recorded == {"epochs": PUBLISHED, "afterwards": 58249}
+
+
+def test_a_run_that_differs_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(benchmarks)
+    import pocketnn_run
+
+    exact = {"epochs": PUBLISHED, "afterwards": 58249, "seconds": [0.5, 0.5, 0.5]}
+    wrong_hit = [*PUBLISHED[:2], {**PUBLISHED[2], "test_hits": 9642}]
+    for result, status, told in (
+        (exact, 0, ""),
+        ({**exact, "epochs": wrong_hit}, 1, "epoch 3: test_hits is 9642, published 9643"),
+        ({**exact, "afterwards": 1}, 1, "afterwards 1 are right, not 58249"),
+        ({**exact, "epochs": PUBLISHED[:1], "seconds": [0.5], "afterwards": 1}, 0, ""),
+    ):
+        monkeypatch.setattr(pocketnn_run, "replay", lambda data, epochs, r=result: r)
+        assert pocketnn_run.main([]) == status
+        assert told in capsys.readouterr().err
+
+
+def test_host_measures_what_is_there() -> None:
+    data_folder("mnist")
+    done = run("host.py", "--repeats", "1", "--samples", "400", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    names = [row["system"] for row in result["rows"]]
+    assert any(name.startswith("pocketgen") for name in names)
+    for row in result["rows"]:
+        assert min(row["train_s"], row["test_s"], row["single_per_s"]) > 0
+        assert (row["ratio"] is None) == ("PyTorch eager" not in names)
+    for name in ("PyTorch eager", "scikit-learn, float32", "scikit-learn, float64"):
+        assert (name in names) != any(reason.startswith(name) for reason in result["left_out"])
+
+
+@pytest.mark.parametrize("program", programs)
+def test_without_data_one_line_and_status_2(program: str, tmp_path: Path) -> None:
+    (tmp_path / "mnist").mkdir()
+    (tmp_path / "mnist" / "train-images-idx3-ubyte").write_bytes(b"no pictures")
+    done = run(program, POCKETGEN_DATA=str(tmp_path))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"{program}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("program", programs)
+def test_help(program: str) -> None:
+    done = run(program, "--help")
+    assert done.returncode == 0
+    assert "exit status" in done.stdout.lower()
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("pocketnn_run.py", ["--epochs", "0"]),
+        ("pocketnn_run.py", ["--data", "cifar"]),
+        ("host.py", ["--repeats", "0"]),
+        ("host.py", ["--samples", "5"]),
+    ],
+)
+def test_a_wrong_option(program: str, arguments: list[str]) -> None:
+    done = run(program, *arguments)
+    assert done.returncode == 2
+    assert "usage" in done.stderr
