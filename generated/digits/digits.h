@@ -88,7 +88,8 @@ extern "C" {
 
 /* ---- Types ------------------------------------------------------------------------------- */
 
-/* raw input: 0..16; values beyond are limited to it; used as (raw - 5) * 11 / 2^0 -> int8 */
+/* raw input: 0..16; values beyond are limited to it;
+   the network sees (raw - 5) * 11 / 1, limited to -55..121 */
 typedef uint8_t digits_input_t;
 /* output: -127..127 */
 typedef int8_t digits_output_t;

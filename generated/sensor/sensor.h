@@ -87,7 +87,8 @@ extern "C" {
 
 /* ---- Types ------------------------------------------------------------------------------- */
 
-/* raw input: -128..127; used as (raw - 0) * 1 / 2^4 -> int8 */
+/* raw input: -128..127;
+   the network sees (raw - 0) * 1 / 16, limited to -8..7 */
 typedef int8_t sensor_input_t;
 /* output: -127..127 */
 typedef int8_t sensor_output_t;

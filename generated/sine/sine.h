@@ -90,7 +90,8 @@ extern "C" {
 
 /* ---- Types ------------------------------------------------------------------------------- */
 
-/* raw input: -32768..32767; used as per feature, columns ec7086e508dbeb86, / 2^16 -> int8 */
+/* raw input: -32768..32767;
+   the network sees (raw[i] - sine_offset[i]) * sine_multiplier[i] / 65536, limited to -127..127 */
 typedef int16_t sine_input_t;
 /* output: -127..127 */
 typedef int8_t sine_output_t;

@@ -122,15 +122,13 @@ def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
     x = program.buffers[program.input]
     low, high = INT_LIMITS[x.dtype]
     beyond = "" if (limits.low, limits.high) == (low, high) else "; values beyond are limited to it"
-    scaling = [line for line in program.description if line.startswith("scale")]
-    scaled = f"; used as {scaling[0].removeprefix('scale ')}" if scaling else ""
     y = program.buffers[program.output]
     random = any("seed" in step.operands.values() for step in program.init)
     error = program.buffers.get(program.error)
     target = program.buffers.get("y")
     return {
         "memory_table": memory_table(memory),
-        "input_note": f"raw input: {limits.low}..{limits.high}{beyond}{scaled}",
+        "input_note": f"raw input: {limits.low}..{limits.high}{beyond}{scaling_words(program)}",
         "output_note": f"output: {y.proven.low}..{y.proven.high}",
         "init_note": init_note(program),
         "seed_note": (
@@ -187,6 +185,22 @@ def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
         ),
         "host_hit": "best == wanted[k]" if labelled else "0 * best",
     }
+
+
+def scaling_words(program: Program) -> str:
+    """What the first step makes of the raw input, for the firmware author."""
+    sizes = program.forward[0].sizes
+    if "divisor" not in sizes or program.forward[0].operands.get("raw") is None:
+        return ""
+    limits = f"{sizes['low']}..{sizes['high']}"
+    if "offset" in sizes:
+        if (sizes["offset"], sizes["multiplier"], sizes["divisor"]) == (0, 1, 1):
+            return ""
+        product = f"(raw - {sizes['offset']}) * {sizes['multiplier']}"
+    else:
+        tables = f"{program.name}_offset[i]", f"{program.name}_multiplier[i]"
+        product = f"(raw[i] - {tables[0]}) * {tables[1]}"
+    return f";\n   the network sees {product} / {sizes['divisor']}, limited to {limits}"
 
 
 def init_note(program: Program) -> str:
