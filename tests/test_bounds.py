@@ -107,9 +107,25 @@ def test_sum_of_holds_every_partial_sum(a: Range, count: int) -> None:
 )
 def test_the_narrowest_type(low: int, high: int, dtype: str) -> None:
     assert Range(low, high).dtype() == dtype
-    expected = "int32" if dtype in ("int8", "int16") else dtype
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [
+        (0, 0, "int32"),
+        (-(2**31) + 1, 2**31 - 1, "int32"),
+        (-(2**31), 0, "int64"),  # its magnitude has no place in 32 bits
+        (0, 2**31, "int64"),
+        (-(2**63) + 1, 2**63 - 1, "int64"),
+        (-(2**63), 0, ""),
+        (0, 2**63, ""),
+    ],
+)
+def test_an_accumulator_holds_its_magnitude(low: int, high: int, dtype: str) -> None:
     accumulator = Accumulator.of("sum", Range(low, high))
-    assert (accumulator.dtype, accumulator.worst) == (expected, max(abs(low), abs(high)))
+    assert accumulator.dtype == dtype
+    assert accumulator.worst == max(abs(low), abs(high))
+    assert not dtype or accumulator.worst <= accumulator.limit
 
 
 # --- weight clamps ------------------------------------------------------------------------------

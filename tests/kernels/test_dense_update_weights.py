@@ -126,3 +126,21 @@ def test_the_worst_gradient_is_reached_without_overflow(twins: dict[str, Twin]) 
     twins["int64, fast"].agree(by_hand, data)
     (gradient, *_) = twins["int64, fast"].step.accumulators
     assert gradient.worst == 5 * 32767 * (2**31 - 1)
+
+
+def test_a_gradient_of_just_minus_2_to_the_31() -> None:
+    """The magnitude of -2**31 has no place in 32 bits: -32768 * 128, 512 times."""
+    known = {"n": Range(1, 512), "W": INT16, "lr_shift": Range(0, 15)}
+    edge = Variant(
+        DENSE_UPDATE_WEIGHTS,
+        {"x": Range(-32768, 32767), "delta": Range(-100, 128), **known},
+        {"fan_in": 1, "fan_out": 1, "batch": 512, "tile": 1},
+        element=SGD_STEP,
+        update={"lr_inv": 1000},
+        samples=512,
+    )
+    twin = single.compile_all({"edge": edge})["edge"]
+    data = twin.data("extreme")
+    data["x"], data["delta"] = np.full((512, 1), -32768, np.int16), np.full((512, 1), 128, np.int16)
+    data |= {"n": np.array(512, np.uint16), "lr_shift": np.array(0, np.uint8)}
+    twin.agree(by_hand, data)
