@@ -276,7 +276,9 @@ def printing(source: str) -> list[str]:
     return complaints
 
 
-@pytest.mark.parametrize("path", [p for p in python_files if p.relative_to(package).parts[0] != "cli"], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [p for p in python_files if p.relative_to(package).parts[0] != "cli"], ids=name_of
+)
 def test_only_the_command_line_prints(path: Path) -> None:
     assert printing(path.read_text("utf-8")) == []
 
