@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,6 +49,9 @@ class Trainable(Protocol):
     def train_samples(self, x: Any, y: Any, order: Any) -> tuple[int, int]:
         """Train on the rows ``order``, batch by batch; (sum of losses, hits)."""
 
+    def clamped(self) -> Mapping[str, int]:
+        """How many values of each array of weights stand at their clamp."""
+
     def evaluate(self, x: Any, y: Any) -> Mapping[str, Any]:
         """Measure on samples: "accuracy" (classes only) and "loss"."""
 
@@ -67,6 +70,7 @@ class Epoch:
     loss is the mean over samples. val_loss, val_accuracy: of the validation samples, after the
     epoch. Accuracies are fractions 0..1, and None for regression or without validation data.
     lr_inv: the inverse learning rate in force, lr_inv * 2**lr_shift. seconds: training only.
+    clamped: weights and biases that stood at their clamp after the epoch, by array.
     """
 
     epoch: int
@@ -77,6 +81,7 @@ class Epoch:
     seconds: float
     samples_per_second: float
     lr_inv: int
+    clamped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -275,6 +280,7 @@ def _train_epoch(
         seconds=seconds,
         samples_per_second=total / max(seconds, 1e-9),
         lr_inv=lr_inv,
+        clamped=net.clamped(),
     )
 
 

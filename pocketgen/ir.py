@@ -138,7 +138,8 @@ class Accumulator:
     @classmethod
     def of(cls, name: str, values: Range) -> Accumulator:
         """32 bits where they provably suffice, else 64; dtype ``""`` where not even those do."""
-        dtype = values.dtype()
+        # By magnitude: kernels negate, and -2**31 has no counterpart in 32 bits.
+        dtype = Range.symmetric(values.magnitude).dtype()
         return cls(name, values.magnitude, "int32" if dtype in ("int8", "int16") else dtype)
 
     @property

@@ -213,6 +213,13 @@ class Net:
         """Read a blob from a file; BlobError where that is not possible."""
         self.from_blob(read_blob(path))
 
+    def clamped(self) -> dict[str, int]:
+        """How many values of W1, b1, … now stand at their clamp, where learning is held back."""
+        return {
+            p.name: int((np.abs(wide(self._engine.arrays[p.name])) == p.proven.magnitude).sum())
+            for p in self.program.parameters
+        }
+
     def digest(self) -> int:
         """CRC-32 of the weights, the same on every machine."""
         return self._engine.digest()

@@ -51,6 +51,9 @@ class RecordingNet:
         self.weight += len(order)
         return 10 * len(order), len(order) // 2
 
+    def clamped(self) -> Mapping[str, int]:
+        return {"W1": int(self.weight[0])}
+
     def evaluate(self, x: Any, y: Any) -> Mapping[str, Any]:
         at = self.evaluations
         self.evaluations += 1
@@ -294,3 +297,9 @@ def test_data_that_do_not_fit_are_refused_before_training() -> None:
     with pytest.raises(DataError, match="beyond the outputs"):
         fit(net, x, y, validation_data=(x, wrong))
     assert net.seen == []
+
+
+def test_the_history_tells_what_stands_at_its_clamp() -> None:
+    history = fit(RecordingNet(), np.arange(10)[:, np.newaxis], np.zeros(10, np.uint16), 2)
+    assert [row.clamped for row in history.epochs] == [{"W1": 10}, {"W1": 20}]
+    assert history.to_dict()["epochs"][1]["clamped"] == {"W1": 20}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -11,6 +14,7 @@ import pocketgen as pg
 from pocketgen.cli import main
 from pocketgen.examples import EXAMPLES
 from pocketgen.report import report, spare
+from support import compiler
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
@@ -68,3 +72,44 @@ def test_the_command_line_prints_it_as_text_and_as_json() -> None:
     assert found["ram_bytes"] == report(EXAMPLES["sensor"].model).ram_bytes
     assert {"worst", "limit", "bits_to_spare"} <= set(found["sums"][0])
     assert CliRunner().invoke(main, ["report", "sensor", "--inference-only"]).exit_code == 2
+
+
+def test_clamped_weights_are_counted_alike_in_a_debug_build_and_in_python(tmp_path: Path) -> None:
+    """A rate of 1 drives weights into their clamp at once."""
+    rule = pg.DFA(lr_inv=1, batch=1, target=127)
+    model = pg.Model("m", pg.Input((4,)), [pg.Dense(3), pg.Dense(2, "identity")], rule)
+    net = pg.build(model, engine="numpy")
+    x, y = np.full((9, 4), 255, np.uint8), np.arange(9, dtype=np.uint16) % 2
+    history = net.fit(x, y, epochs=1, order=np.arange(9)[np.newaxis])
+    at_clamp = {
+        name: int((abs(values.astype(int)) == 32767).sum())
+        for name, values in net.weights().items()
+    }
+    assert history.epochs[-1].clamped == at_clamp
+    assert sum(at_clamp.values()) > 0
+
+    for name, text in pg.generate(model).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    main_c = """#include "m.h"
+    static m_t net;
+    int main(void)
+    {
+        const m_input_t x[4] = {255, 255, 255, 255};
+        uint16_t i;
+
+        m_init(&net, M_SEED);
+        if (m_clamped() != 0) {
+            return 1;
+        }
+        for (i = 0; i < 9; i++) {
+            m_train_step(&net, x, i % 2u);
+        }
+        return m_clamped() > 0 ? 0 : 2;
+    }
+    """
+    (tmp_path / "main.c").write_text(main_c, encoding="utf-8")
+    sources = [path.name for path in tmp_path.glob("*.c")]
+    command = [compiler("gcc"), "-std=c99", "-Wall", "-Wextra", "-Werror", "-DM_DEBUG", *sources]
+    subprocess.run([*command, "-o", "main"], cwd=tmp_path, check=True)
+    assert subprocess.run([str(tmp_path / "main")], check=False).returncode == 0

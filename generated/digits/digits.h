@@ -141,6 +141,12 @@ int digits_train_step(digits_t *net,
 int digits_train_batch(digits_t *net, const digits_input_t x[],
     const uint16_t label[], uint16_t n);
 
+#if defined(DIGITS_DEBUG)
+/* In a debug build, with DIGITS_DEBUG defined for all files: how often, since the start, a
+   weight was held back by its clamp. Wraps at 2^32; of all networks of this model together. */
+uint32_t digits_clamped(void);
+#endif
+
 /* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns DIGITS_BLOB_SIZE, or 0 if size is less. */
 size_t digits_save(const digits_t *net, uint8_t *blob, size_t size);

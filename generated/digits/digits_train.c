@@ -2,6 +2,19 @@
    digest 333a63e08999ac7f. */
 #include "digits.h"
 
+/* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
+#if defined(DIGITS_DEBUG)
+static uint32_t digits_clamped_count;
+#define DIGITS_COUNT_CLAMPED(condition) (digits_clamped_count += (condition) ? 1u : 0u)
+
+uint32_t digits_clamped(void)
+{
+    return digits_clamped_count;
+}
+#else
+#define DIGITS_COUNT_CLAMPED(condition) ((void)0)
+#endif
+
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t digits_div_trunc_i32(int32_t n, int32_t d)
 {
@@ -116,6 +129,7 @@ static int16_t digits_sgd_step_500_32767(int16_t w, int32_t gradient, uint8_t lr
 
     /* 3. |scaled| <= 101373800, limit 2147483647; |moved| <= 235514, limit 2147483647 */
     moved = w + (int32_t)digits_div_trunc_i32((int32_t)scaled, -500);
+    DIGITS_COUNT_CLAMPED(moved < -32767 || moved > 32767);
     return (int16_t)digits_clamp_i32(moved, -32767, 32767); /* 4. */
 }
 

@@ -167,6 +167,12 @@ int fashion_mnist_train_step(fashion_mnist_t *net,
 int fashion_mnist_train_batch(fashion_mnist_t *net, const fashion_mnist_input_t x[],
     const uint16_t label[], uint16_t n);
 
+#if defined(FASHION_MNIST_DEBUG)
+/* In a debug build, with FASHION_MNIST_DEBUG defined for all files: how often, since the start, a
+   weight was held back by its clamp. Wraps at 2^32; of all networks of this model together. */
+uint32_t fashion_mnist_clamped(void);
+#endif
+
 /* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns FASHION_MNIST_BLOB_SIZE, or 0 if size is less. */
 size_t fashion_mnist_save(const fashion_mnist_t *net, uint8_t *blob, size_t size);

@@ -2,6 +2,19 @@
    digest 24e76bc486ca5adf. */
 #include "fashion_mnist.h"
 
+/* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
+#if defined(FASHION_MNIST_DEBUG)
+static uint32_t fashion_mnist_clamped_count;
+#define FASHION_MNIST_COUNT_CLAMPED(condition) (fashion_mnist_clamped_count += (condition) ? 1u : 0u)
+
+uint32_t fashion_mnist_clamped(void)
+{
+    return fashion_mnist_clamped_count;
+}
+#else
+#define FASHION_MNIST_COUNT_CLAMPED(condition) ((void)0)
+#endif
+
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t fashion_mnist_div_trunc_i32(int32_t n, int32_t d)
 {
@@ -346,6 +359,7 @@ static int16_t fashion_mnist_sgd_step_1000_32767(int16_t w, int32_t gradient, ui
 
     /* 3. |scaled| <= 183946800, limit 2147483647; |moved| <= 216713, limit 2147483647 */
     moved = w + (int32_t)fashion_mnist_div_trunc_i32((int32_t)scaled, -1000);
+    FASHION_MNIST_COUNT_CLAMPED(moved < -32767 || moved > 32767);
     return (int16_t)fashion_mnist_clamp_i32(moved, -32767, 32767); /* 4. */
 }
 
@@ -513,6 +527,7 @@ static int16_t fashion_mnist_sgd_step_1000_10741(int16_t w, int32_t gradient, ui
 
     /* 3. |scaled| <= 137598000, limit 2147483647; |moved| <= 148339, limit 2147483647 */
     moved = w + (int32_t)fashion_mnist_div_trunc_i32((int32_t)scaled, -1000);
+    FASHION_MNIST_COUNT_CLAMPED(moved < -10741 || moved > 10741);
     return (int16_t)fashion_mnist_clamp_i32(moved, -10741, 10741); /* 4. */
 }
 

@@ -153,6 +153,12 @@ int mnist_train_step(mnist_t *net,
 int mnist_train_batch(mnist_t *net, const mnist_input_t x[],
     const uint16_t label[], uint16_t n);
 
+#if defined(MNIST_DEBUG)
+/* In a debug build, with MNIST_DEBUG defined for all files: how often, since the start, a
+   weight was held back by its clamp. Wraps at 2^32; of all networks of this model together. */
+uint32_t mnist_clamped(void);
+#endif
+
 /* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns MNIST_BLOB_SIZE, or 0 if size is less. */
 size_t mnist_save(const mnist_t *net, uint8_t *blob, size_t size);

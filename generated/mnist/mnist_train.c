@@ -2,6 +2,19 @@
    digest c8cee92bdcb6f75a. */
 #include "mnist.h"
 
+/* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
+#if defined(MNIST_DEBUG)
+static uint32_t mnist_clamped_count;
+#define MNIST_COUNT_CLAMPED(condition) (mnist_clamped_count += (condition) ? 1u : 0u)
+
+uint32_t mnist_clamped(void)
+{
+    return mnist_clamped_count;
+}
+#else
+#define MNIST_COUNT_CLAMPED(condition) ((void)0)
+#endif
+
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t mnist_div_trunc_i32(int32_t n, int32_t d)
 {
@@ -205,6 +218,7 @@ static int16_t mnist_sgd_step_1000_32767(int16_t w, int32_t gradient, uint8_t lr
 
     /* 3. |scaled| <= 183946800, limit 2147483647; |moved| <= 216713, limit 2147483647 */
     moved = w + (int32_t)mnist_div_trunc_i32((int32_t)scaled, -1000);
+    MNIST_COUNT_CLAMPED(moved < -32767 || moved > 32767);
     return (int16_t)mnist_clamp_i32(moved, -32767, 32767); /* 4. */
 }
 
@@ -320,6 +334,7 @@ static int16_t mnist_sgd_step_1000_10741(int16_t w, int32_t gradient, uint8_t lr
 
     /* 3. |scaled| <= 152082000, limit 2147483647; |moved| <= 162823, limit 2147483647 */
     moved = w + (int32_t)mnist_div_trunc_i32((int32_t)scaled, -1000);
+    MNIST_COUNT_CLAMPED(moved < -10741 || moved > 10741);
     return (int16_t)mnist_clamp_i32(moved, -10741, 10741); /* 4. */
 }
 

@@ -140,6 +140,12 @@ int sensor_train_step(sensor_t *net,
 int sensor_train_batch(sensor_t *net, const sensor_input_t x[],
     const uint16_t label[], uint16_t n);
 
+#if defined(SENSOR_DEBUG)
+/* In a debug build, with SENSOR_DEBUG defined for all files: how often, since the start, a
+   weight was held back by its clamp. Wraps at 2^32; of all networks of this model together. */
+uint32_t sensor_clamped(void);
+#endif
+
 /* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns SENSOR_BLOB_SIZE, or 0 if size is less. */
 size_t sensor_save(const sensor_t *net, uint8_t *blob, size_t size);

@@ -2,6 +2,19 @@
    digest 88782354f64304a5. */
 #include "sensor.h"
 
+/* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
+#if defined(SENSOR_DEBUG)
+static uint32_t sensor_clamped_count;
+#define SENSOR_COUNT_CLAMPED(condition) (sensor_clamped_count += (condition) ? 1u : 0u)
+
+uint32_t sensor_clamped(void)
+{
+    return sensor_clamped_count;
+}
+#else
+#define SENSOR_COUNT_CLAMPED(condition) ((void)0)
+#endif
+
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t sensor_div_trunc_i32(int32_t n, int32_t d)
 {
@@ -111,6 +124,7 @@ static int16_t sensor_sgd_step_1000_32767(int16_t w, int32_t gradient, uint8_t l
 
     /* 3. |scaled| <= 582400, limit 2147483647; |moved| <= 33349, limit 2147483647 */
     moved = w + (int32_t)sensor_div_trunc_i32((int32_t)scaled, -1000);
+    SENSOR_COUNT_CLAMPED(moved < -32767 || moved > 32767);
     return (int16_t)sensor_clamp_i32(moved, -32767, 32767); /* 4. */
 }
 

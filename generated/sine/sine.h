@@ -145,6 +145,12 @@ int sine_train_step(sine_t *net,
 int sine_train_batch(sine_t *net, const sine_input_t x[],
     const sine_target_t y[], uint16_t n);
 
+#if defined(SINE_DEBUG)
+/* In a debug build, with SINE_DEBUG defined for all files: how often, since the start, a
+   weight was held back by its clamp. Wraps at 2^32; of all networks of this model together. */
+uint32_t sine_clamped(void);
+#endif
+
 /* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns SINE_BLOB_SIZE, or 0 if size is less. */
 size_t sine_save(const sine_t *net, uint8_t *blob, size_t size);

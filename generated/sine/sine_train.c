@@ -2,6 +2,19 @@
    digest 68ee256da4d3078e. */
 #include "sine.h"
 
+/* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
+#if defined(SINE_DEBUG)
+static uint32_t sine_clamped_count;
+#define SINE_COUNT_CLAMPED(condition) (sine_clamped_count += (condition) ? 1u : 0u)
+
+uint32_t sine_clamped(void)
+{
+    return sine_clamped_count;
+}
+#else
+#define SINE_COUNT_CLAMPED(condition) ((void)0)
+#endif
+
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t sine_div_trunc_i32(int32_t n, int32_t d)
 {
@@ -89,6 +102,7 @@ static int16_t sine_sgd_step_1000_32767(int16_t w, int32_t gradient, uint8_t lr_
 
     /* 3. |scaled| <= 29290264, limit 2147483647; |moved| <= 62057, limit 2147483647 */
     moved = w + (int32_t)sine_div_trunc_i32((int32_t)scaled, -1000);
+    SINE_COUNT_CLAMPED(moved < -32767 || moved > 32767);
     return (int16_t)sine_clamp_i32(moved, -32767, 32767); /* 4. */
 }
 

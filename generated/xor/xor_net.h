@@ -136,6 +136,12 @@ int xor_net_train_step(xor_net_t *net,
 int xor_net_train_batch(xor_net_t *net, const xor_net_input_t x[],
     const uint16_t label[], uint16_t n);
 
+#if defined(XOR_NET_DEBUG)
+/* In a debug build, with XOR_NET_DEBUG defined for all files: how often, since the start, a
+   weight was held back by its clamp. Wraps at 2^32; of all networks of this model together. */
+uint32_t xor_net_clamped(void);
+#endif
+
 /* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns XOR_NET_BLOB_SIZE, or 0 if size is less. */
 size_t xor_net_save(const xor_net_t *net, uint8_t *blob, size_t size);

@@ -2,6 +2,19 @@
    digest 64703d409cc0d45e. */
 #include "xor_net.h"
 
+/* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
+#if defined(XOR_NET_DEBUG)
+static uint32_t xor_net_clamped_count;
+#define XOR_NET_COUNT_CLAMPED(condition) (xor_net_clamped_count += (condition) ? 1u : 0u)
+
+uint32_t xor_net_clamped(void)
+{
+    return xor_net_clamped_count;
+}
+#else
+#define XOR_NET_COUNT_CLAMPED(condition) ((void)0)
+#endif
+
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t xor_net_div_trunc_i32(int32_t n, int32_t d)
 {
@@ -70,6 +83,7 @@ static int16_t xor_net_sgd_step_3000_32767(int16_t w, int32_t gradient, uint8_t 
 
     /* 3. |scaled| <= 50067976, limit 2147483647; |moved| <= 49456, limit 2147483647 */
     moved = w + (int32_t)xor_net_div_trunc_i32((int32_t)scaled, -3000);
+    XOR_NET_COUNT_CLAMPED(moved < -32767 || moved > 32767);
     return (int16_t)xor_net_clamp_i32(moved, -32767, 32767); /* 4. */
 }
 
@@ -166,6 +180,7 @@ static int16_t xor_net_sgd_step_3000_32767_2(int16_t w, int64_t gradient, uint8_
     scaled = xor_net_clamp_i64(scaled, -196605000, 196605000);
     /* 3. |scaled| <= 196605000, limit 2147483647; |moved| <= 98302, limit 2147483647 */
     moved = w + (int32_t)xor_net_div_trunc_i32((int32_t)scaled, -3000);
+    XOR_NET_COUNT_CLAMPED(moved < -32767 || moved > 32767);
     return (int16_t)xor_net_clamp_i32(moved, -32767, 32767); /* 4. */
 }
 

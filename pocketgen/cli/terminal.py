@@ -154,6 +154,12 @@ def remark_end(history: History, epochs: int) -> None:
         remark(f"Stopped early after {len(history.epochs)} epochs.")
     if history.best_epoch is not None:
         remark(f"The weights are those of epoch {history.best_epoch}, the best on validation.")
+    held = (
+        {name: n for name, n in history.epochs[-1].clamped.items() if n} if history.epochs else {}
+    )
+    if held:
+        names = ", ".join(f"{n} of {name}" for name, n in held.items())
+        remark(f"At their clamp, so held back in learning: {names} (see: pocketgen report).")
 
 
 def confusion_lines(matrix: NDArray[np.int64], classes: Sequence[str]) -> Iterator[str]:

@@ -171,6 +171,7 @@ class Workshop:
             comment=kernel.equation,
             signature=self.signature(step, name, result),
             update=update.name if update else "",
+            count_clamped=f"{self.program.name.upper()}_COUNT_CLAMPED",
             passed="".join(f", {name}" for name in passed),
         )
 

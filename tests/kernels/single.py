@@ -351,6 +351,7 @@ HEAD = """#include <stddef.h>
 #define static
 """
 PIECE = """
+#define {{ plan.prefix | upper }}_COUNT_CLAMPED(condition) ((void)0)
 {% for type in ["I8", "I16", "I32", "U32"] %}
 #define {{ plan.prefix | upper }}_READ_{{ type }}(p) (*(p))
 {% endfor %}
