@@ -25,10 +25,12 @@ from pocketgen.plan.texts import (
     checks,
     contract,
     file_names,
+    forward_head,
     init_lines,
     naming,
     self_test,
     sizes,
+    wanted,
 )
 from pocketgen.selftest import Vectors
 
@@ -72,6 +74,8 @@ def plan(program: Program, vectors: Vectors, version: str) -> Plan:
         **naming(program, version),
         **sizes(program, fields),
         **contract(program, memory),
+        **forward_head(program),
+        **wanted(program),
         **self_test(program, vectors),
         "fields": fields,
         "checks": checks(program, fields),

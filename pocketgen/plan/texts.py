@@ -112,20 +112,12 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
-    """What the header says of each function, and the argument lists that depend on the model."""
-    prefix, upper = program.name, program.name.upper()
-    labelled = program.expects == "label"
-    name = "label" if labelled else "y"
-    kind = "uint16_t" if labelled else f"{prefix}_target_t"
-    count = 1 if labelled else program.classes
-    limits = program.input_range
-    x = program.buffers[program.input]
+    """What the header says of types, functions and their cost."""
+    upper, limits = program.name.upper(), program.input_range
+    x, y = program.buffers[program.input], program.buffers[program.output]
     low, high = INT_LIMITS[x.dtype]
     beyond = "" if (limits.low, limits.high) == (low, high) else "; values beyond are limited to it"
-    y = program.buffers[program.output]
     random = any("seed" in step.operands.values() for step in program.init)
-    error = program.buffers.get(program.error)
-    target = program.buffers.get("y")
     return {
         "memory_table": memory_table(memory),
         "input_note": f"raw input: {limits.low}..{limits.high}{beyond}{scaling_words(program)}",
@@ -138,52 +130,67 @@ def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
         ),
         "forward_macs": macs(program.forward),
         "step_macs": macs(program.forward) + macs(program.train, program.batch),
-        "gradient_stack": max(
-            (
-                step.sizes["tile"] * item_bytes(f"{a.dtype}_t")
-                for step in program.train
-                for a in step.accumulators
-                if a.name == "gradient" and "tile" in step.sizes
-            ),
-            default=0,
+        "gradient_stack": gradient_stack(program),
+        "state_words": ", biases and the learning rate's shift",
+    }
+
+
+def gradient_stack(program: Program) -> int:
+    """Bytes of the largest local array in training."""
+    return max(
+        (
+            step.sizes["tile"] * item_bytes(f"{a.dtype}_t")
+            for step in program.train
+            for a in step.accumulators
+            if a.name == "gradient" and "tile" in step.sizes
         ),
-        "expected_note": (
-            f"label: its class, below {upper}_OUTPUT_SIZE."
-            if labelled
-            else f"y: {upper}_OUTPUT_SIZE targets."
-        ),
+        default=0,
+    )
+
+
+def forward_head(program: Program) -> dict[str, Any]:
+    """The forward pass: into a row of the batch, or where nothing is kept, into the scratch."""
+    prefix, upper = program.name, program.name.upper()
+    x = f"const {prefix}_input_t x[{upper}_INPUT_SIZE]"
+    if program.training:
+        name, row, call = f"void {prefix}_forward_row", ", uint16_t row", ", 0"
+    else:
+        name, row, call = f"static void {prefix}_run", "", ""
+    return {
+        "forward_signature": f"{name}({prefix}_t *net,\n    {x}{row})",
+        "forward_call": f"{name.split()[-1]}(net, x{call});",
+    }
+
+
+def wanted(program: Program) -> dict[str, Any]:
+    """What goes with a sample, a label or a vector of targets, wherever C names it."""
+    prefix, upper = program.name, program.name.upper()
+    labelled = program.expects == "label"
+    name = "label" if labelled else "y"
+    kind = "uint16_t" if labelled else f"{prefix}_target_t"
+    target, error = program.buffers.get("y"), program.buffers.get(program.error)
+    each = f"below {upper}_OUTPUT_SIZE" if labelled else f"{upper}_OUTPUT_SIZE targets"
+    return {
+        "expected_note": f"label: its class, {each}." if labelled else f"y: {each}.",
         "expected_batch_note": (
-            f"label: n classes, each below {upper}_OUTPUT_SIZE."
-            if labelled
-            else f"y: n rows of {upper}_OUTPUT_SIZE targets."
+            f"label: n classes, each {each}." if labelled else f"y: n rows of {each}."
         ),
         "expected_error": f"{upper}_ERR_{'LABEL' if labelled else 'RANGE'}",
-        "expected_size": f"{count}u",
+        "expected_size": "1u" if labelled else f"{program.classes}u",
         "expected_pointer": f"const {kind} *{name}",
-        "target_typedef": (f"typedef {c_type(target.dtype)} {prefix}_target_t;" if target else ""),
+        "expected_check": expected_check(program),
+        "target_typedef": f"typedef {c_type(target.dtype)} {prefix}_target_t;" if target else "",
         "step_argument": f"{kind} label" if labelled else f"const {kind} y[{upper}_OUTPUT_SIZE]",
         "step_pass": "&label" if labelled else "y",
         "batch_argument": f"const {kind} {name}[]",
-        "expected_check": expected_check(program),
-        "state_words": ", biases and the learning rate's shift",
         "error_name": program.error,
         "error_type": c_type(error.dtype) if error else "",
-        "forward_signature": (
-            f"void {prefix}_forward_row({prefix}_t *net,\n"
-            f"    const {prefix}_input_t x[{upper}_INPUT_SIZE], uint16_t row)"
-            if program.training
-            else f"static void {prefix}_run({prefix}_t *net,\n"
-            f"    const {prefix}_input_t x[{upper}_INPUT_SIZE])"
-        ),
-        "forward_call": (
-            f"{prefix}_forward_row(net, x, 0);" if program.training else f"{prefix}_run(net, x);"
-        ),
         "host_train": (
             f"int {prefix}_host_train({prefix}_t *net, const {prefix}_input_t *x,\n"
             f"    const {kind} *expected, const uint32_t *order, uint64_t count,\n"
             f"    {prefix}_input_t *samples, {kind} *wanted, int64_t *totals)"
         ),
-        "host_hit": "best == wanted[k]" if labelled else "0 * best",
+        "host_hit": "best == wanted[k]" if labelled else "0",
     }
 
 
