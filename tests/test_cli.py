@@ -608,6 +608,8 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path: Path, model_file: Path, data_fi
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        # A shell's background jobs ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     assert "epochs in compiled C" in process.stderr.readline()

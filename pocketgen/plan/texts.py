@@ -228,9 +228,12 @@ def expected_check(program: Program) -> tuple[str, ...]:
         condition, code = f"label[i] >= {upper}_OUTPUT_SIZE", f"{upper}_ERR_LABEL"
         return ("for (i = 0; i < n; i++) {", *refusal(condition, code), "}")
     limits = program.buffers["y"].proven
-    condition = f"y[k] < {limits.low} || y[k] > {limits.high}"
-    if (limits.low, limits.high) == INT_LIMITS[program.buffers["y"].dtype]:
+    low, high = INT_LIMITS[program.buffers["y"].dtype]
+    sides = [f"y[k] < {limits.low}"] if limits.low > low else []
+    sides += [f"y[k] > {limits.high}"] if limits.high < high else []
+    if not sides:
         return ()
+    condition = " || ".join(sides)
     return (
         f"for (size_t k = 0; k < (size_t)n * {upper}_OUTPUT_SIZE; k++) {{",
         *refusal(condition, f"{upper}_ERR_RANGE"),
