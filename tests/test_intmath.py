@@ -21,6 +21,7 @@ INT64 = st.integers(-(2**63) + 1, 2**63 - 1)
 WORD = st.integers(0, 2**32 - 1)
 EDGES_32 = [0, 1, 2, 3, 255, 256, 257, 32767, 32768, 2**31 - 2, 2**31 - 1]
 EDGES_64 = [*EDGES_32, 2**31, 2**32, 2**53 + 1, 2**62, 2**63 - 1]
+from support import require
 
 
 def both_signs(numbers: list[int]) -> list[int]:
@@ -73,7 +74,7 @@ def test_undefined_behaviour_would_be_seen(capfd: pytest.CaptureFixture[str]) ->
     single.compiled(text)[1].p_next(2**31 - 1)
     seen = capfd.readouterr().err
     if not seen:
-        pytest.skip("this compiler has no checks for undefined behaviour")
+        require(False, "this compiler has no checks for undefined behaviour")
     assert "runtime error" in seen
 
 
