@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,8 +113,11 @@ def test_names_whose_header_the_standard_has(name: str) -> None:
     refused(lambda: model(name=name), repr(name))
 
 
-def test_a_model_may_be_called_as_what_drives_it() -> None:
+def test_a_model_may_be_called_as_what_drives_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Or else the name must be refused: host.c is then the driver's name and the model's."""
+    monkeypatch.setenv("POCKETGEN_CACHE", str(tmp_path))
     try:
         net = pg.build(model(name="host"), engine="c", flags=("-O0",))
     except ModelError:

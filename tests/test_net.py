@@ -421,6 +421,17 @@ def test_set_weights(net: pg.Net) -> None:
             np.testing.assert_array_equal(values, given[name])
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_clamped_counts_the_weights_at_their_clamp(engine: str) -> None:
+    net = network(CLAMPED, engine)
+    assert net.clamped() == {"W1": 0, "b1": 0}
+    weights = net.weights()
+    weights["W1"][:5, 0] = [10741, -10741, 10740, -10740, 0]
+    weights["b1"][:] = [-32767, 32766]
+    net.set_weights(weights)
+    assert net.clamped() == {"W1": 2, "b1": 1}
+
+
 W = some_weights(CLASSES)
 BAD_WEIGHTS = {
     "none": ({}, "W1", "missing"),

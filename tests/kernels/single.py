@@ -345,13 +345,15 @@ class Twin:
 
 # --- one C file for the variants of a test file -------------------------------------------------
 
-# Every function of a kernel is static; here they are to be called from outside.
+# Every function of a kernel is static; here they are to be called from outside. As in a debug
+# build, it is counted how often a weight is held back by its clamp.
 HEAD = """#include <stddef.h>
 #include <stdint.h>
 #define static
+uint32_t clamped;
 """
 PIECE = """
-#define {{ plan.prefix | upper }}_COUNT_CLAMPED(condition) ((void)0)
+#define {{ plan.prefix | upper }}_COUNT_CLAMPED(condition) (clamped += (condition) ? 1u : 0u)
 {% for type in ["I8", "I16", "I32", "U32"] %}
 #define {{ plan.prefix | upper }}_READ_{{ type }}(p) (*(p))
 {% endfor %}
@@ -375,7 +377,7 @@ def c_text(twin: Twin) -> str:
 
 def declarations(text: str) -> str:
     """The heads of the functions in a C text, for cffi."""
-    heads, head = [], ""
+    heads, head = ["extern uint32_t clamped;"], ""
     for line in text.splitlines():
         if line.startswith("static "):
             head = line

@@ -80,3 +80,5 @@ def test_bound_is_reached_and_never_exceeded(h: Range) -> None:
     assert accumulator.worst == max(abs(trunc(x, 5)) for x in every(h))
     slopes = spanned(result["g"][0])
     assert bound.ranges["g"].union(slopes) == bound.ranges["g"]
+    if h == Range(-700, 700):
+        assert bound.ranges["g"] == slopes

@@ -104,6 +104,19 @@ def test_variants_are_what_they_are_called(twins: dict[str, Twin]) -> None:
         assert types["moved"] == "int32"
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_c_counts_what_the_clamp_holds_back(twins: dict[str, Twin], name: str) -> None:
+    """In a debug build: a weight that would go beyond the clamp, not one that just reaches it."""
+    twin = twins[name]
+    lr_inv, limit = twin.step.update.sizes["lr_inv"], twin.step.update.sizes["limit"]
+    for w in (-limit, 0, limit):
+        for gradient in gradients(twin):
+            before = twin.library.clamped
+            in_c(twin)(w, gradient, 0)
+            beyond = abs(w + trunc(gradient, -lr_inv)) > limit
+            assert (twin.library.clamped - before) % 2**32 == beyond, (w, gradient)
+
+
 @given(
     gradient=st.integers(0, 2**45) | st.integers(2**31 - 70000, 2**31 + 70000),
     lr_inv=st.integers(1, 2**31 - 1) | st.integers(1, 100),
