@@ -15,13 +15,13 @@ from kernels.single import drawn, key_of, limited, scattered, trunc
 from pocketgen import intmath
 from pocketgen.intmath import INT_LIMITS
 from pocketgen.render import environment
+from support import require
 
 INT32 = st.integers(-(2**31) + 1, 2**31 - 1)
 INT64 = st.integers(-(2**63) + 1, 2**63 - 1)
 WORD = st.integers(0, 2**32 - 1)
 EDGES_32 = [0, 1, 2, 3, 255, 256, 257, 32767, 32768, 2**31 - 2, 2**31 - 1]
 EDGES_64 = [*EDGES_32, 2**31, 2**32, 2**53 + 1, 2**62, 2**63 - 1]
-from support import require
 
 
 def both_signs(numbers: list[int]) -> list[int]:
