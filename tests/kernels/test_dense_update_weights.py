@@ -95,6 +95,16 @@ def test_units_without_a_delta_in_some_samples(twins: dict[str, Twin], silent: i
     twins["fast"].agree(by_hand, data)
 
 
+@pytest.mark.parametrize("value", [-2, -1, 1, 2])
+def test_units_with_the_smallest_of_deltas(twins: dict[str, Twin], value: int) -> None:
+    """None but 0 is left out."""
+    data = twins["fast"].data("random", seed=2)
+    data["n"][...], data["lr_shift"][...] = 5, 0
+    data["x"] = np.resize(data["x"], (5, 6))
+    data["delta"] = np.full((5, 3), value, np.int8)
+    twins["fast"].agree(by_hand, data)
+
+
 @pytest.mark.parametrize("name", ["int32", "fast", "int64", "small tiles"])
 @settings(max_examples=25)
 @given(data=st.data())
