@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pocketgen.errors import BlobError, DataError, ModelError
+from pocketgen.errors import BlobError, DataError, ModelError, OutputError
 from pocketgen.host import Engine
 from pocketgen.intmath import first_maximum, is_whole, wide
 from pocketgen.ir import Array, Buffer, Program
@@ -198,7 +198,7 @@ class Net:
         """Take over a blob's weights; BlobError says what is wrong, and then nothing changed."""
         self.check_training()
         if isinstance(self._engine, Engine):
-            self._engine.load(blob)
+            self._engine.load(bytes(blob))
             return
         arrays, lr_shift = unpack(self.program, blob)
         for name, values in arrays.items():
@@ -206,8 +206,11 @@ class Net:
         self.lr_shift = lr_shift
 
     def save(self, path: str | Path) -> None:
-        """Write the blob to a file."""
-        Path(path).write_bytes(self.to_blob())
+        """Write the blob to a file; OutputError where that is not possible."""
+        try:
+            Path(path).write_bytes(self.to_blob())
+        except OSError as error:
+            raise OutputError(f"weights: cannot write {path}: {error.strerror}") from None
 
     def load(self, path: str | Path) -> None:
         """Read a blob from a file; BlobError where that is not possible."""

@@ -16,7 +16,7 @@ from cffi import FFI
 
 import pocketgen as pg
 from kernels.single import limited, trunc
-from pocketgen.errors import CompilerError, DataError, ModelError, PocketgenError
+from pocketgen.errors import CompilerError, DataError, ModelError, OutputError, PocketgenError
 from pocketgen.host import ALWAYS, Engine, compile_library, compiler
 from small_models import LIBRARIES, MODELS, TANH, Library, samples, some_weights, stack
 
@@ -849,3 +849,15 @@ def test_the_self_test_is_of_this_very_model() -> None:
     ]
     tables = {tuple(re.findall(r"0x[0-9a-f]{8}UL", text)) for text in texts}
     assert len(tables) == 3
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_weights_that_cannot_be_written_and_bytes_of_another_kind(
+    engine: str, tmp_path: Path
+) -> None:
+    net = network(CLASSES, engine)
+    with pytest.raises(OutputError, match="cannot write"):
+        net.save(tmp_path / "missing" / "weights.pkt")
+    digest = net.digest()
+    net.from_blob(bytearray(net.to_blob()))
+    assert net.digest() == digest
