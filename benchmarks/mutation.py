@@ -92,6 +92,7 @@ COMPARISONS = (
     ("equal", r" != ", " == "),
 )
 SIZE = r"\{\{ k\.(?:limit|low|high|lr_inv|gradient_limit|divisor|target|offset|multiplier|block)"
+CONDITION = r"(?:[^;{}|]|\|\||\{\{[^{}]*\}\})"
 C_RULES: tuple[tuple[str, str, str], ...] = (
     ("cast", rf"\({TYPE}\)(?=[\w({{])", ""),
     *COMPARISONS,
@@ -116,9 +117,9 @@ C_RULES: tuple[tuple[str, str, str], ...] = (
     ("index", r"(?<=\w)\[(\w+)\](?=[^;]*;)", "[0]"),
     ("operand", r"k\.fan_in ", "k.fan_out "),
     ("operand", r"k\.fan_out ", "k.fan_in "),
-    ("no-check", r"if \((?![01]\))[^;{]*\) \{", "if (0) {"),
-    ("half-check", r"(?<= \|\| )[^|;{]+?(?=\) \{|\n? +\|\|)", "0"),
-    ("half-check", r"(?<=if \()[^|;{]+(?= \|\|)", "0"),
+    ("no-check", rf"if \((?![01]\)){CONDITION}*?\) \{{(?=\n)", "if (0) {"),
+    ("half-check", rf"(?<= \|\| ){CONDITION}+?(?=\) \{{\n|\s+\|\|)", "0"),
+    ("half-check", rf"(?<=if \(){CONDITION}+?(?=\s+\|\|)", "0"),
     ("arm", r"\? ([^:?;{}]+) : ([^:?;{}]+?)(?=[;)])", r"? \2 : \1"),
     ("no-complement", r" \^ 0xffffffffUL", ""),
     ("statement", r"(?m)^( +)(?!return|const|typedef|\w+_t |volatile|break|extern)"
@@ -763,7 +764,8 @@ def wide_models() -> list[Any]:
     return [
         MODELS["wide"],
         pg.Model("wide_deep", pg.Input((400,), "int16"),
-                 stack((6, "identity"), (5, TANH), (3, TANH)), pg.DFA(lr_inv=1, batch=3, wide_sums=True)),
+                 stack((6, "identity"), (5, TANH), (3, TANH)),
+                 pg.DFA(lr_inv=1, batch=3, wide_sums=True)),
     ]  # fmt: skip
 
 
@@ -992,7 +994,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if healthy.verdict != "survived":
             print(f"The bench fails without a fault, at {healthy.stage}: {healthy.detail}")
             return 2
-        for outcome in runner.run([m for m in mutants if m.name not in done]):
+        waiting = [m for m in mutants if m.name not in done]
+        random.Random(asked.seed).shuffle(waiting)  # so that what is done so far is typical
+        for outcome in runner.run(waiting):
             done[outcome.name] = outcome
             if asked.partial:
                 with asked.partial.open("a") as file:
@@ -1002,7 +1006,118 @@ def main(arguments: Sequence[str] | None = None) -> int:
                       f"{outcome.name}: {outcome.detail[:90]}", flush=True)  # fmt: skip
     finally:
         runner.close()
-    return 0
+    told = report(mutants, len(every), done, runner.avr)
+    if asked.write:
+        RESULT.write_text(told.text, "utf-8")
+    if asked.json:
+        outcomes = [done[m.name].__dict__ for m in mutants]
+        print(json.dumps({**told.counts, "outcomes": outcomes}, indent=1))
+    else:
+        print(" ".join(f"{name} {count}" for name, count in told.counts.items()))
+    return 0 if told.rate >= REQUIRED else 1
+
+
+# --- the report ---------------------------------------------------------------------------------
+
+REQUIRED = 0.95  # of the mutants that compile and are not the same program
+# Survivors that change nothing anyone could see: file, changed line (or its start), why.
+EQUIVALENT: tuple[tuple[str, str, str], ...] = ()
+# Survivors that do change something: why no test sees them.
+MISSED: tuple[tuple[str, str, str], ...] = ()
+
+
+def why(mutant: Mutant, table: Sequence[tuple[str, str, str]]) -> str:
+    """What a table says of a mutant, or nothing."""
+    return next(
+        (
+            reason
+            for file, after, reason in table
+            if file == mutant.file and mutant.after.startswith(after)
+        ),
+        "",
+    )
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result as text, and its numbers. rate: caught of those that could be."""
+
+    text: str
+    counts: dict[str, int]
+    rate: float
+
+
+def report(
+    mutants: Sequence[Mutant], every: int, done: dict[str, Outcome], with_avr: bool
+) -> Report:
+    """What was caught, where, and every survivor with its reason."""
+    by = {
+        verdict: [m for m in mutants if done[m.name].verdict == verdict]
+        for verdict in ("caught", "refused", "survived")
+    }
+    equivalent = [m for m in by["survived"] if why(m, EQUIVALENT)]
+    missed = [m for m in by["survived"] if not why(m, EQUIVALENT)]
+    caught, able = len(by["caught"]), len(by["caught"]) + len(missed)
+    programs = caught + len(by["survived"])
+    stages = Counter(done[m.name].stage for m in by["caught"])
+    counts = {"mutants": len(mutants), **{name: len(some) for name, some in by.items()}}
+    counts |= {"equivalent": len(equivalent), "missed": len(missed)}
+    lines = [
+        "# Mutation test of the generator",
+        "",
+        "One fault at a time in templates/ and in the arithmetic of pocketgen/; does the bench",
+        "notice? Made by `python benchmarks/mutation.py`, whose head describes the stages.",
+        "",
+        f"**{caught} of {able} caught, {100 * caught / max(able, 1):.1f} %** "
+        f"({100 * caught / max(programs, 1):.1f} % if equivalent ones count as not caught).",
+        "",
+        "| mutants | |",
+        "|---|---|",
+        f"| that the rules make | {every} |",
+        f"| of which run (every file and every rule of it in turn) | {len(mutants)} |",
+        "| refused: C does not compile, Python does not import; not counted "
+        f"| {counts['refused']} |",
+        f"| caught | {caught} |",
+        f"| survived, the same program (explained below) | {len(equivalent)} |",
+        f"| survived, missed (explained below) | {len(missed)} |",
+        "",
+        "| caught by | mutants |",
+        "|---|---|",
+        *(f"| {stage} | {stages[stage]} |" for stage in STAGES),
+        "",
+        "A stage sees only what those above it let through. "
+        + (
+            "16-bit int: avr-gcc and simavr."
+            if with_avr
+            else "avr-gcc or simavr were missing: 16-bit int was not tested."
+        ),
+        "",
+        "| file | caught | same | missed | refused |",
+        "|---|---|---|---|---|",
+    ]
+    for file in sorted({m.file for m in mutants}):
+        numbers = [
+            sum(m.file == file for m in some)
+            for some in (by["caught"], equivalent, missed, by["refused"])
+        ]
+        lines.append(f"| {file} | " + " | ".join(map(str, numbers)) + " |")
+    for title, some, table in (
+        ("Survivors that are the same program", equivalent, EQUIVALENT),
+        ("Survivors that no test sees", missed, MISSED),
+    ):
+        lines += ["", f"## {title}", "", *([] if some else ["None."])]
+        for mutant in some:
+            lines += [
+                f"- `{mutant.name}`: {why(mutant, table) or 'not explained yet'}",
+                "",
+                "  ```diff",
+                f"  - {mutant.before}",
+                f"  + {mutant.after}",
+                "  ```",
+            ]
+    lines += ["", "## Refused", ""]
+    lines += [f"- `{m.name}`: {done[m.name].detail[:100]}" for m in by["refused"]]
+    return Report("\n".join(lines) + "\n", counts, caught / max(able, 1))
 
 
 if __name__ == "__main__":
