@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pocketgen.errors import DataError, UnsafeModelError
+from pocketgen.intmath import INT_LIMITS
 from pocketgen.ir import Accumulator, Bound, Buffer, Program, Range, Step
-
-PARAMETER_TYPE = "int16"
 
 
 def bounds(program: Program) -> Program:
@@ -38,13 +37,18 @@ def prove(step: Step, buffers: dict[str, Buffer]) -> Step:
         tighten(step, buffers)
     bound = step.kernel.bound(input_ranges(step, buffers), step.sizes)
     accumulators = tuple(safe(step, accumulator) for accumulator in bound.accumulators)
+    instead = prove(step.instead, buffers) if step.instead is not None else None
     update = step.update
     if update is not None:
         update, own = prove_update(step, update, accumulators, buffers)
         accumulators += own
     store_ranges(step, bound, buffers)
     return replace(
-        step, sizes={**step.sizes, **bound.sizes}, accumulators=accumulators, update=update
+        step,
+        sizes={**step.sizes, **bound.sizes},
+        accumulators=accumulators,
+        update=update,
+        instead=instead,
     )
 
 
@@ -113,16 +117,19 @@ def store_ranges(step: Step, bound: Bound, buffers: dict[str, Buffer]) -> None:
         derived = bound.ranges[arg.name]
         if buffer.range is not None:
             derived = derived.union(buffer.range)
-        dtype = derived.dtype()
+        dtype = buffer.dtype if holds(buffer.dtype, derived) else derived.dtype()
         if not dtype or (dtype == "int64" and buffer.role != "scratch"):
             raise UnsafeModelError(
                 f"layer {step.layer}: {buffer.name} can reach {derived.magnitude}, beyond 32 bits "
                 "(limit 2147483647); use a bounded activation or smaller targets"
             )
-        fixed = buffer.role in ("weight", "bias")
-        buffers[buffer.name] = replace(
-            buffer, range=derived, dtype=PARAMETER_TYPE if fixed else dtype
-        )
+        buffers[buffer.name] = replace(buffer, range=derived, dtype=dtype)
+
+
+def holds(dtype: str, values: Range) -> bool:
+    """Whether a type that is already decided has room for a range."""
+    low, high = INT_LIMITS.get(dtype, (0, -1))
+    return low <= values.low and values.high <= high
 
 
 def start_within(step: Step, buffers: Mapping[str, Buffer]) -> Step:

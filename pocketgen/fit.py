@@ -33,7 +33,14 @@ class Trainable(Protocol):
 
     @property
     def model(self) -> Any:
-        """The description: ``model.rule.lr_inv`` and ``model.seed`` are read."""
+        """The description: ``model.rule`` and ``model.seed`` are read."""
+
+    @property
+    def lr_inv(self) -> int:
+        """The inverse learning rate now in force."""
+
+    def set_rate(self, value: int) -> None:
+        """Set what the rule's learning rate depends on."""
 
     @property
     def batch(self) -> int:
@@ -69,7 +76,7 @@ class Epoch:
     loss, accuracy: of the training samples, each measured before the update it took part in;
     loss is the mean over samples. val_loss, val_accuracy: of the validation samples, after the
     epoch. Accuracies are fractions 0..1, and None for regression or without validation data.
-    lr_inv: the inverse learning rate in force, lr_inv * 2**lr_shift. seconds: training only.
+    lr_inv: the inverse learning rate in force, rounded down. seconds: training only.
     clamped: weights and biases that stood at their clamp after the epoch, by array.
     """
 
@@ -189,6 +196,8 @@ def fit(
             raise PocketgenError("patience needs validation_data: it waits for a better result")
     if halve_every is not None:
         _require_positive("halve_every", halve_every)
+        if net.model.rule.rate_state != "lr_shift":
+            raise PocketgenError("halve_every goes with DFA and Backprop; this rule has a schedule")
     samples, answers = _checked(net, x, y, "training")
     validation = None
     if validation_data is not None:
@@ -201,6 +210,9 @@ def fit(
     try:
         for number in range(1, epochs + 1):
             rows_in_order = next(orders)
+            rate = net.model.rule.scheduled_rate(number - 1, epochs)
+            if rate is not None:
+                net.set_rate(rate)
             row = _train_epoch(net, samples, answers, rows_in_order, number, epochs, progress)
             if validation is not None:
                 row = _with_validation(row, net.evaluate(*validation))
@@ -240,7 +252,6 @@ def _train_epoch(
     """One pass over the rows ``order``, in calls of some hundred batches each."""
     regression = net.regression
     total = len(order)
-    lr_inv = int(net.model.rule.lr_inv) << net.lr_shift
     batches = FIRST_CALL_BATCHES
     loss = hits = done = 0
     seconds = 0.0
@@ -279,7 +290,7 @@ def _train_epoch(
         val_accuracy=None,
         seconds=seconds,
         samples_per_second=total / max(seconds, 1e-9),
-        lr_inv=lr_inv,
+        lr_inv=net.lr_inv,
         clamped=net.clamped(),
     )
 

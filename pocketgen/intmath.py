@@ -53,6 +53,13 @@ def div_pow2(x: ArrayLike, shift: int) -> Int64:
     return div_trunc(x, 1 << int(shift))
 
 
+def floor_pow2(x: ArrayLike, divisor: int) -> Int64:
+    """x / divisor rounded down, for a power of two 1..2**31 as the divisor."""
+    if divisor < 1 or divisor & (divisor - 1):
+        raise AssertionError(f"divisor {divisor} is no power of two")
+    return wide(x) >> (int(divisor).bit_length() - 1)
+
+
 def clamp(x: ArrayLike, low: int, high: int) -> Int64:
     """x limited to [low, high]."""
     return np.minimum(np.maximum(wide(x), low), high)
@@ -81,9 +88,38 @@ def mix(x: ArrayLike) -> UInt32:
     return word
 
 
+def next_word(x: ArrayLike) -> Int64:
+    """x + 1 modulo 2**32."""
+    return (wide(x) + 1) & 0xFFFFFFFF
+
+
 def stream_key(seed: int, stream: int) -> int:
     """The key of one stream of random numbers, from a seed and the stream's number (uint32)."""
     return int(mix(int(seed) ^ int(mix(stream))))
+
+
+def drop_word(key: int, index: ArrayLike, drop: int) -> UInt32:
+    """Words of 32 random bits, each set with probability drop / 8, number ``index`` of a stream.
+
+    A bit is set where a random number of three binary digits is less than drop; drop 0..7.
+    """
+    first = wide(index) * 3 + key
+    less = np.zeros(first.shape, dtype=np.uint32)
+    for digit in range(3):
+        random = mix(first + digit)
+        wanted = np.uint32(0xFFFFFFFF if drop >> digit & 1 else 0)
+        less = (wanted & ~random) | (~(wanted ^ random) & less)
+    return less
+
+
+def high_bits(word: UInt32, bits: int) -> Int64:
+    """The upper bits of random words, as numbers of so many bits; bits 1..31."""
+    return wide(word >> np.uint32(32 - bits))
+
+
+def low_bits(word: UInt32, count: int) -> Int64:
+    """The bits 0 .. count - 1 of words, lowest first, along a new last axis; count 1..32."""
+    return wide((word[..., np.newaxis] >> np.arange(count, dtype=np.uint32)) & np.uint32(1))
 
 
 def draw_symmetric(key: int, index: ArrayLike, limit: int) -> Int64:

@@ -24,6 +24,7 @@ Role = Literal[
     "label",  # the caller's class labels
     "target",  # the caller's target vectors
     "count",  # how many samples this batch has
+    "row",  # the place of a sample in its batch
     "seed",  # the caller's seed for the initial weights
     "weight",
     "bias",
@@ -35,7 +36,7 @@ Role = Literal[
     "delta",
     "scratch",
 ]
-ARGUMENT_ROLES = ("input", "label", "target", "count", "seed")
+ARGUMENT_ROLES = ("input", "label", "target", "count", "row", "seed")
 CONSTANT_ROLES = ("feedback", "table")
 PARAMETER_ROLES = ("weight", "bias")
 
@@ -87,7 +88,7 @@ class Buffer:
     dtype: a numpy integer type; ``""`` until bounds derives it from the range.
     range: every value it can ever hold; ``None`` until bounds derives it.
     per_sample: has one row for each sample of a batch; kept: all rows stay until the next batch.
-    values: what a constant (role feedback or table) holds.
+    values: what a constant (role feedback or table) holds. start: what a state starts from.
     axes: the storage axes in the order in which users see them (dense W: stored out × in,
     seen in × out as the papers print it).
     """
@@ -102,6 +103,7 @@ class Buffer:
     layer: int = 0
     note: str = ""
     axes: tuple[int, ...] = ()
+    start: int = 0
     values: Array | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -205,7 +207,8 @@ class Step:
     """A kernel at work: which buffer stands for which argument, and the sizes.
 
     loop: "sample" steps run once for each sample of a batch, "once" steps once a batch.
-    update: the element kernel by which an update kernel moves each weight.
+    update: the element kernel by which an update kernel moves each weight. instead: the step that
+    takes this one's place in the forward pass of training, where that differs.
     """
 
     kernel: Kernel
@@ -215,6 +218,7 @@ class Step:
     layer: int = 0
     loop: Loop = "sample"
     update: Step | None = None
+    instead: Step | None = None
     accumulators: tuple[Accumulator, ...] = ()
 
     def names(self, *directions: Direction) -> tuple[str, ...]:
@@ -233,7 +237,8 @@ class Program:
     init starts the weights, forward runs one sample, train (which follows the forward pass of
     each sample of a batch) moves the weights. input, output: buffer names; input_range: what the
     model declares of raw values, though the C takes any. training: whether the program can learn;
-    without it weights are constants.
+    without it weights are constants. states: what training keeps beside the weights, in the order
+    of the blob; it is part of the buffers only where the program learns.
     """
 
     name: str
@@ -254,10 +259,16 @@ class Program:
     train: tuple[Step, ...]
     error: str = ""
     expects: Literal["label", "y"] = "label"
+    states: tuple[Buffer, ...] = ()
 
     def with_buffers(self, changed: Mapping[str, Buffer]) -> Program:
         """The same program with some buffers replaced."""
         return replace(self, buffers={**self.buffers, **changed})
+
+    @property
+    def learning_forward(self) -> tuple[Step, ...]:
+        """The forward pass as training sees it."""
+        return tuple(step.instead or step for step in self.forward)
 
     @property
     def parameters(self) -> tuple[Buffer, ...]:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketgen.errors import DataError, ModelError
-from pocketgen.intmath import INT_LIMITS
+from pocketgen.intmath import INT_LIMITS, floor_pow2
 from pocketgen.ir import PARAMETER_ROLES, Array, Buffer, Program, Range, Step
-from pocketgen.kernels import COPY_TABLE, SCALE_FEATURES, SCALE_INPUT
+from pocketgen.kernels import COPY_TABLE, DROPOUT, SCALE_FEATURES, SCALE_INPUT, SCALE_KEPT
 from pocketgen.layers import Layer, Site
 from pocketgen.model import Model
-from pocketgen.rules import Learning, Scene
+from pocketgen.rules import UPDATE_STREAM, Learning, Scene, update_streams
 
 Weights = Mapping[str, ArrayLike]
 
@@ -39,7 +39,7 @@ def lower(
     sites = model.sites(training=not inference_only)
     places = tuple(zip(model.layers, sites, strict=True))
     buffers = [raw_input(model)]
-    scaled, forward = scaling(model, kept=not inference_only)
+    scaled, forward = input_steps(model, inference_only)
     buffers += scaled
     for layer, site in places:
         buffers += layer.buffers(site)
@@ -51,12 +51,13 @@ def lower(
             raise ModelError(f"model {model.name}: inference only needs weights; train it first")
         if feedback is not None:
             raise ModelError(f"model {model.name}: inference only has no use for feedback")
-        buffers = [replace(b, values=given[b.name]) if b.name in given else b for b in buffers]
+        buffers = [frozen(model, b, given) for b in buffers]
         learning = Learning((), (), (), "")
     else:
         learning = learn(model, places, feedback)
         if given:
             learning = start_from(learning, parameters, given)
+    buffers += [] if inference_only else model.rule.states()
     buffers += learning.buffers
     text = [*model.description, *(["inference only"] if inference_only else [])]
     if given:
@@ -82,6 +83,7 @@ def lower(
         forward=tuple(forward),
         train=learning.train,
         error=learning.error,
+        states=model.rule.states(),
         expects=model.rule.expects,
     )
 
@@ -110,12 +112,54 @@ def raw_input(model: Model) -> Buffer:
     return Buffer("x", "input", shape, dtype, limits, per_sample=True, note="raw input")
 
 
-def scaling(model: Model, kept: bool) -> tuple[list[Buffer], list[Step]]:
-    """The first step: raw integers to the network's input, where the model asks for it."""
+def frozen(model: Model, buffer: Buffer, given: Mapping[str, Array]) -> Buffer:
+    """A weight as inference keeps it: a constant, of which the forward pass needs all bits."""
+    if buffer.name not in given:
+        return buffer
+    values = given[buffer.name]
+    int8 = model.rule.int8
+    if int8 is not None:
+        values = floor_pow2(values, int8.fraction)
+    return replace(buffer, values=values)
+
+
+def input_steps(model: Model, inference_only: bool) -> tuple[list[Buffer], list[Step]]:
+    """From raw integers to the network's input, where the model asks for it: scaling, dropout."""
+    if not model.rule.drop:
+        return scaling(model, "a0", kept=not inference_only)
+    buffers, steps = scaling(model, "whole", kept=False)
+    source = "x" if model.reads_raw else "whole"
+    features = model.input.features
+    a0 = Buffer(
+        "a0", "activation", (features,), per_sample=True, kept=not inference_only, note="input"
+    )
+    drop = {
+        "n": features,
+        "words": -(-features // 32),
+        "drop": model.rule.drop,
+        "seed": model.seed,
+        "streams": update_streams(model.layers),
+        "stream": UPDATE_STREAM,
+    }
+    operands = {"a": source, "step": "step", "row": "row", "x": "a0"}
+    instead = Step(DROPOUT, operands, drop, f"input: {DROPOUT.equation}")
+    kept = Step(
+        SCALE_KEPT,
+        {"a": source, "x": "a0"},
+        {"n": features, "kept": 8 - model.rule.drop},
+        f"input: {SCALE_KEPT.equation}",
+        instead=None if inference_only else instead,
+    )
+    row = Buffer("row", "row", (), "uint16", Range(0, model.rule.batch - 1), note="place in batch")
+    return [*buffers, a0, *([] if inference_only else [row])], [*steps, kept]
+
+
+def scaling(model: Model, name: str, kept: bool) -> tuple[list[Buffer], list[Step]]:
+    """Raw integers to the range that the network takes, in a buffer of that name."""
     if model.reads_raw:
         return [], []
     features, scale = model.input.features, model.input.scale
-    a0 = Buffer("a0", "activation", (features,), per_sample=True, kept=kept, note="scaled input")
+    a0 = Buffer(name, "activation", (features,), per_sample=True, kept=kept, note="scaled input")
     if scale is not None and scale.per_feature:
         columns = [
             Buffer(
@@ -131,7 +175,7 @@ def scaling(model: Model, kept: bool) -> tuple[list[Buffer], list[Step]]:
         ]
         sizes = {"n": features, "divisor": 2**scale.shift}
         sizes |= {"low": scale.limits.low, "high": scale.limits.high}
-        operands = {"raw": "x", "offset": "offset", "multiplier": "multiplier", "x": "a0"}
+        operands = {"raw": "x", "offset": "offset", "multiplier": "multiplier", "x": name}
         note = f"input: {SCALE_FEATURES.equation}"
         return [*columns, a0], [Step(SCALE_FEATURES, operands, sizes, note)]
     limits = model.input.limits
@@ -146,7 +190,7 @@ def scaling(model: Model, kept: bool) -> tuple[list[Buffer], list[Step]]:
         sizes |= {"divisor": 2**scale.shift}
     sizes |= {"low": limits.low, "high": limits.high}
     note = f"input: {SCALE_INPUT.equation}"
-    return [a0], [Step(SCALE_INPUT, {"raw": "x", "x": "a0"}, sizes, note)]
+    return [a0], [Step(SCALE_INPUT, {"raw": "x", "x": name}, sizes, note)]
 
 
 def learn(
@@ -173,7 +217,7 @@ def start_from(
             f"{p.name}_initial",
             "table",
             p.shape,
-            "int16",
+            p.dtype,
             Range(int(given[p.name].min()), int(given[p.name].max())),
             layer=p.layer,
             note=f"initial {p.name}",

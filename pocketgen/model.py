@@ -213,8 +213,8 @@ class Input:
 class Model:
     """A network and how it learns.
 
-    name: the prefix of every C symbol and file. layers: in order from the input. rule: DFA or
-    Backprop. seed: of initial weights and feedback, 0..2**32 - 1. ModelError says what is wrong.
+    name: the prefix of every C symbol and file. layers: in order from the input. rule:
+    CrossEntropyDFA, DFA or Backprop. seed: of initial weights and feedback, 0..2**32 - 1. ModelError says what is wrong.
     """
 
     name: str
@@ -258,6 +258,8 @@ class Model:
                 f"model {self.name}: unknown rule {self.rule!r}; known are {', '.join(RULES)}"
             )
         self.rule.check()
+        for layer, site in zip(self.layers, self.sites(), strict=True):
+            layer.check_site(site)
         seed = self.seed
         if not (is_whole(seed) and 0 <= seed <= SEED_LIMIT):
             raise ModelError(f"model {self.name}: seed is {seed!r}; the range is 0..{SEED_LIMIT}")
@@ -280,9 +282,14 @@ class Model:
 
     @property
     def layout(self) -> tuple[str, ...]:
-        """The lines that decide what stored weights mean: input and layers, not the rule."""
+        """The lines that decide what stored weights mean: input and layers, not how they learn."""
         layers = zip(self.layers, self.in_shapes, strict=True)
         lines = [f"layer {k} {layer.describe(shape)}" for k, (layer, shape) in enumerate(layers, 1)]
+        int8 = self.rule.int8
+        if int8 is not None:
+            lines.append(f"forward weights of 8 bits, of {int8.dtype}")
+        if self.rule.drop:
+            lines.append(f"input scaled by {8 - self.rule.drop}/8")
         return (f"model {self.name}", *self.input.describe(), *lines)
 
     @property
@@ -298,7 +305,7 @@ class Model:
 
     def sites(self, training: bool = True) -> tuple[Site, ...]:
         """Where each layer stands in the program."""
-        first = "x" if self.reads_raw else "a0"
+        first = "x" if self.reads_raw and not self.rule.drop else "a0"
         last = len(self.layers)
         return tuple(
             Site(
@@ -309,6 +316,8 @@ class Model:
                 self.rule.batch,
                 self.rule.wide_sums,
                 training,
+                self.rule.int8,
+                index == last,
             )
             for index, shape in enumerate(self.in_shapes, 1)
         )

@@ -22,7 +22,7 @@ from pocketgen.lower import Weights, stored
 from pocketgen.model import Model
 from pocketgen.plan import Plan
 from pocketgen.reference import Reference
-from pocketgen.store import LR_SHIFT_LIMIT, pack, unpack
+from pocketgen.store import pack, unpack
 
 EngineName = Literal["c", "numpy"]
 
@@ -120,8 +120,7 @@ class Net:
                 "loss": float((error * error >> 1).sum(dtype=np.float64) / count),
             }
         hits = int((first_maximum(output) == wide(wanted)).sum())
-        target = getattr(self.model.rule, "target", 0)
-        error = output - target * (np.arange(output.shape[1]) == wide(wanted)[:, np.newaxis])
+        error = self.model.rule.errors(output, wanted)
         return {
             "samples": count,
             "hits": hits,
@@ -155,15 +154,51 @@ class Net:
     @property
     def lr_shift(self) -> int:
         """How often the learning rate was halved: it is 1 / (lr_inv * 2**lr_shift)."""
+        self.check_rate("lr_shift")
         return int(self._engine.arrays["lr_shift"]) if self.program.training else 0
 
     @lr_shift.setter
     def lr_shift(self, value: int) -> None:
         """Set it, 0..15; ModelError for another value."""
         self.check_training()
-        if not (is_whole(value) and 0 <= value <= LR_SHIFT_LIMIT):
-            raise ModelError(f"lr_shift is {value!r}; the range is 0..{LR_SHIFT_LIMIT}")
-        self._engine.arrays["lr_shift"][...] = value
+        self.check_rate("lr_shift")
+        self.set_rate(value)
+
+    @property
+    def rate(self) -> int:
+        """The learning rate, in 1 / 2**rate_shift, of a rule with a rate."""
+        self.check_rate("rate")
+        return int(self._engine.arrays["rate"]) if self.program.training else 0
+
+    @rate.setter
+    def rate(self, value: int) -> None:
+        """Set it, 0..the rule's own rate; ModelError for another value."""
+        self.check_training()
+        self.check_rate("rate")
+        self.set_rate(value)
+
+    def set_rate(self, value: int) -> None:
+        """Set what the rule's learning rate depends on; ModelError for a value out of range."""
+        name = self.model.rule.rate_state
+        limit = next(s for s in self.program.states if s.name == name).proven.high
+        if not (is_whole(value) and 0 <= value <= limit):
+            raise ModelError(f"{name} is {value!r}; the range is 0..{limit}")
+        self._engine.arrays[name][...] = value
+
+    def check_rate(self, name: str) -> None:
+        """ModelError for a rule whose learning rate is set otherwise."""
+        known = self.model.rule.rate_state
+        if known != name:
+            raise ModelError(
+                f"model {self.program.name}: its rule has no {name}; its learning rate is set by "
+                f"{known}"
+            )
+
+    @property
+    def lr_inv(self) -> int:
+        """The inverse learning rate now in force, rounded down."""
+        state = self.model.rule.rate_state
+        return self.model.rule.lr_inv_of(int(self._engine.arrays[state]))
 
     def weights(self) -> dict[str, Array]:
         """Copies of W1 (fan_in, fan_out), b1, W2, …"""
@@ -192,7 +227,12 @@ class Net:
         """The weights as the blob that the generated C saves and loads."""
         if isinstance(self._engine, Engine) and self.program.training:
             return self._engine.save()
-        return pack(self.program, self._engine.arrays, self.lr_shift)
+        if not self.program.training and self.model.rule.int8 is not None:
+            raise ModelError(
+                f"model {self.program.name} only predicts and holds only the forward weights; save "
+                "the network that was trained"
+            )
+        return pack(self.program, self._engine.arrays)
 
     def from_blob(self, blob: bytes) -> None:
         """Take over a blob's weights; BlobError says what is wrong, and then nothing changed."""
@@ -200,10 +240,8 @@ class Net:
         if isinstance(self._engine, Engine):
             self._engine.load(bytes(blob))
             return
-        arrays, lr_shift = unpack(self.program, blob)
-        for name, values in arrays.items():
+        for name, values in unpack(self.program, blob).items():
             self._engine.arrays[name][...] = values
-        self.lr_shift = lr_shift
 
     def save(self, path: str | Path) -> None:
         """Write the blob to a file; OutputError where that is not possible."""

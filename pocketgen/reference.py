@@ -29,21 +29,20 @@ class Reference:
 
     def init(self, seed: int) -> None:
         """p_init: the initial or trained weights, and the full learning rate."""
-        for buffer in self.program.buffers.values():
-            if buffer.role == "state":
-                self.arrays[buffer.name][...] = 0
+        for buffer in self.program.states if self.program.training else ():
+            self.arrays[buffer.name][...] = buffer.start
         self.execute(self.program.init, {"seed": seed})
 
     def forward(self, x: Array) -> Array:
         """The output of up to a batch of samples (samples, features), a copy."""
-        self.execute(self.program.forward, {"x": x, "n": len(x)})
+        self.execute(self.program.forward, batch_arguments(x))
         output: Array = self.arrays[self.program.output][: len(x)].copy()
         return output
 
     def train_batch(self, x: Array, y: Array) -> None:
         """p_train_batch: forward, then the rule's steps, for up to a batch of samples."""
-        arguments = {"x": x, self.program.expects: y, "n": len(x)}
-        self.execute(self.program.forward, arguments)
+        arguments = {**batch_arguments(x), self.program.expects: y}
+        self.execute(self.program.learning_forward, arguments)
         self.execute(self.program.train, arguments)
 
     def train_samples(self, x: Array, y: Array, order: Array) -> tuple[int, int]:
@@ -63,7 +62,8 @@ class Reference:
         """CRC-32 of weights and biases, little-endian, in the order of the program."""
         crc = 0
         for buffer in self.program.parameters:
-            crc = zlib.crc32(self.arrays[buffer.name].astype("<i2").tobytes(), crc)
+            values = self.arrays[buffer.name]
+            crc = zlib.crc32(values.astype(values.dtype.newbyteorder("<")).tobytes(), crc)
         return crc
 
     def execute(self, steps: Iterable[Step], arguments: Mapping[str, Any]) -> None:
@@ -76,14 +76,11 @@ class Reference:
             self.check(step, arguments)
 
     def operand(self, name: str, arguments: Mapping[str, Any]) -> Any:
-        """What stands for an argument: the caller's, a scalar, or an array's first n rows."""
+        """What stands for an argument: the caller's, an array, or an array's first n rows."""
         if name in arguments:
             return arguments[name]
-        buffer = self.program.buffers[name]
         array = self.arrays[name]
-        if buffer.per_sample:
-            return array[: arguments["n"]]
-        return array if buffer.shape else int(array)
+        return array[: arguments["n"]] if self.program.buffers[name].per_sample else array
 
     def update(self, step: Step, arguments: Mapping[str, Any]) -> Any:
         """The element kernel as a function of (w, gradient)."""
@@ -103,6 +100,11 @@ class Reference:
                     f"{step.note}: {name} holds {array.min()}..{array.max()}, "
                     f"proven {limits.low}..{limits.high}"
                 )
+
+
+def batch_arguments(x: Array) -> dict[str, Any]:
+    """What the caller of a forward pass hands over: samples, their number, their places."""
+    return {"x": x, "n": len(x), "row": np.arange(len(x))}
 
 
 def allocate(buffer: Buffer, batch: int) -> Array:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from pocketgen.errors import BlobError
-from pocketgen.ir import Array, Program
+from pocketgen.ir import Array, Buffer, Program
 
 MAGIC = b"PKTG"
 VERSION = 1
 HEADER_BYTES = 20
 CRC_BYTES = 4
-LR_SHIFT_LIMIT = 15
 
 
 def blob_size(program: Program) -> int:
@@ -27,40 +27,57 @@ def blob_size(program: Program) -> int:
 
 
 def payload_size(program: Program) -> int:
-    """Bytes of weights, biases and lr_shift."""
-    return sum(2 * p.size for p in program.parameters) + 1
+    """Bytes of weights, biases and the states of training."""
+    return sum(item_bytes(b) * b.size for b in (*program.parameters, *program.states))
 
 
-def pack(program: Program, arrays: Mapping[str, Array], lr_shift: int) -> bytes:
-    """The blob of parameters in storage order."""
-    body = b"".join(arrays[p.name].astype("<i2").tobytes() for p in program.parameters)
+def item_bytes(buffer: Buffer) -> int:
+    """Bytes of one value of a buffer."""
+    return int(np.dtype(buffer.dtype).itemsize)
+
+
+def little_endian(buffer: Buffer) -> np.dtype[Any]:
+    """A buffer's type as blobs and digests hold it, whatever the machine."""
+    return np.dtype(buffer.dtype).newbyteorder("<")
+
+
+def pack(program: Program, arrays: Mapping[str, Array]) -> bytes:
+    """The blob of parameters in storage order and states; a state that is not given starts anew."""
+    body = b"".join(
+        np.asarray(arrays.get(b.name, b.start)).astype(little_endian(b)).tobytes()
+        for b in (*program.parameters, *program.states)
+    )
     head = (
         MAGIC
         + VERSION.to_bytes(4, "little")
         + program.layout_digest.to_bytes(8, "little")
         + payload_size(program).to_bytes(4, "little")
     )
-    blob = head + body + lr_shift.to_bytes(1, "little")
+    blob = head + body
     return blob + zlib.crc32(blob).to_bytes(CRC_BYTES, "little")
 
 
-def unpack(program: Program, blob: bytes) -> tuple[dict[str, Array], int]:
-    """Parameters in storage order and lr_shift; BlobError says what is wrong with the bytes."""
+def unpack(program: Program, blob: bytes) -> dict[str, Array]:
+    """Parameters in storage order, and states; BlobError says what is wrong with the bytes."""
     check(program, blob)
     arrays: dict[str, Array] = {}
     place = HEADER_BYTES
     for p in program.parameters:
-        values = np.frombuffer(blob, "<i2", p.size, place).reshape(p.shape)
+        values = np.frombuffer(blob, little_endian(p), p.size, place).reshape(p.shape)
         if int(np.abs(values.astype(np.int64)).max()) > p.proven.magnitude:
             raise BlobError(
                 f"weights: {p.name} holds {values.min()}..{values.max()}, beyond the limit "
                 f"±{p.proven.magnitude} of {program.name}"
             )
-        arrays[p.name] = values.astype(np.int16)
-        place += 2 * p.size
-    if blob[place] > LR_SHIFT_LIMIT:
-        raise BlobError(f"weights: lr_shift is {blob[place]}; the limit is {LR_SHIFT_LIMIT}")
-    return arrays, blob[place]
+        arrays[p.name] = values.astype(p.dtype)
+        place += item_bytes(p) * p.size
+    for state in program.states:
+        value = np.frombuffer(blob, little_endian(state), 1, place)[0]
+        if value > state.proven.high:
+            raise BlobError(f"weights: {state.name} is {value}; the limit is {state.proven.high}")
+        arrays[state.name] = value.astype(state.dtype)
+        place += item_bytes(state)
+    return arrays
 
 
 def check(program: Program, blob: bytes) -> None:

@@ -1,4 +1,4 @@
-"""w = uniform random integers in [-limit, limit] without 0, a function of (seed, stream, index).
+"""w = centre + uniform random integers in [-limit, limit] without 0, of (seed, stream, index).
 
 Source: PocketNN's published program starts backpropagation so; the generator is pocketgen's own.
 """
@@ -16,12 +16,14 @@ from pocketgen.ir import Arg, Array, Bound, Cost, Kernel, Range, Sizes
 def run(seed: int, w: Array, sizes: Sizes) -> None:
     """w: n elements of any shape, drawn in storage order; seed: uint32."""
     key = stream_key(seed, sizes["stream"])  # 1.
-    store(w, draw_symmetric(key, np.arange(sizes["n"]), sizes["limit"]).reshape(w.shape))  # 2.
+    drawn = draw_symmetric(key, np.arange(sizes["n"]), sizes["limit"])
+    store(w, sizes["centre"] + drawn.reshape(w.shape))  # 2.
 
 
 def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
-    """w: [-limit, limit]."""
-    return Bound(ranges={"w": Range.symmetric(sizes["limit"])})
+    """w: limit to both sides of the centre."""
+    low, high = sizes["centre"] - sizes["limit"], sizes["centre"] + sizes["limit"]
+    return Bound(ranges={"w": Range(low, high)})
 
 
 def cost(sizes: Sizes) -> Cost:
@@ -31,13 +33,13 @@ def cost(sizes: Sizes) -> Cost:
 
 DRAW_UNIFORM = Kernel(
     name="draw_uniform",
-    equation="w[i] = draw(key(seed, stream), i) in [-limit, limit] without 0",
+    equation="w[i] = centre + draw(key(seed, stream), i) in [-limit, limit] without 0",
     args=(
         Arg("seed", "in"),
         Arg("w", "out", ("n",)),
     ),
-    sizes=("n", "stream", "limit"),
-    passed=("n", "stream", "limit"),
+    sizes=("n", "stream", "limit", "centre"),
+    passed=("n", "stream", "limit", "centre"),
     run=run,
     bound=bound,
     cost=cost,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pocketgen.layers.dense import Dense
-from pocketgen.layers.site import Layer, Site
+from pocketgen.layers.site import Int8, Layer, Site
 
 LAYERS: dict[str, type[Layer]] = {"Dense": Dense}
 
-__all__ = ["LAYERS", "Dense", "Layer", "Site"]
+__all__ = ["LAYERS", "Dense", "Int8", "Layer", "Site"]

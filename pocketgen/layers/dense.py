@@ -20,7 +20,8 @@ from pocketgen.kernels import (
     POCKET_SIGMOID,
     POCKET_TANH,
 )
-from pocketgen.layers.site import Site
+from pocketgen.layers import dense_int8
+from pocketgen.layers.site import Site, even_tile, fan_in
 
 ACTIVATIONS: dict[str, Kernel] = {
     kernel.name: kernel
@@ -28,7 +29,6 @@ ACTIVATIONS: dict[str, Kernel] = {
 }
 WEIGHT_LIMIT = 32767  # PocketNN clamps weights and biases to 16 bits
 MAX_UNITS = 65535  # loop counters may have 16 bits
-GRADIENT_TILE = 256  # gradients of so many weights at most stand on the stack at a time: 1 kB
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ class Dense:
                 f"known are {', '.join(ACTIVATIONS)}"
             )
 
+    def check_site(self, site: Site) -> None:
+        """Raise ModelError for an activation that the rule's arithmetic does not have."""
+        if site.int8 is not None:
+            dense_int8.check(self, site)
+
     def output_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
         """(units,)."""
         return (self.units,)
@@ -75,6 +80,8 @@ class Dense:
 
     def buffers(self, site: Site) -> tuple[Buffer, ...]:
         """W (units x fan_in in C, fan_in x units for users), b, h, a; in training also g."""
+        if site.int8 is not None:
+            return dense_int8.buffers(self, site, site.int8)
         n, k, kept = self.units, site.index, site.training
         limits = Range(-WEIGHT_LIMIT, WEIGHT_LIMIT)
         weights = Buffer(
@@ -111,6 +118,8 @@ class Dense:
 
     def forward(self, site: Site) -> tuple[Step, ...]:
         """h = W x + b, then the activation."""
+        if site.int8 is not None:
+            return dense_int8.forward(self, site, site.int8)
         sizes = {
             "fan_in": fan_in(site.in_shape),
             "fan_out": self.units,
@@ -146,28 +155,37 @@ class Dense:
             ),
         )
 
-    def weight_updates(self, site: Site, update: Step) -> tuple[Step, ...]:
+    def weight_updates(
+        self, site: Site, delta: str, update: Step, bias_update: Step | None = None
+    ) -> tuple[Step, ...]:
         """W and b moved by the rule's update, from x and delta of the whole batch."""
+        if site.int8 is not None:
+            weights = dense_int8.weight_update(self, site, delta, update)
+            return weights, self.bias_step(site, delta, bias_update or update)
         sizes = {"fan_in": fan_in(site.in_shape), "fan_out": self.units, "batch": site.batch}
         return (
             Step(
                 DENSE_UPDATE_WEIGHTS,
-                {"x": site.source, "delta": site.name("delta"), "n": "n", "W": site.name("W")},
+                {"x": site.source, "delta": delta, "n": "n", "W": site.name("W")},
                 {**sizes, "tile": even_tile(sizes["fan_in"])},
                 f"layer {site.index}: {DENSE_UPDATE_WEIGHTS.equation}",
                 site.index,
                 "once",
                 update,
             ),
-            Step(
-                DENSE_UPDATE_BIAS,
-                {"delta": site.name("delta"), "n": "n", "b": site.name("b")},
-                {"fan_out": self.units, "batch": site.batch},
-                f"layer {site.index}: {DENSE_UPDATE_BIAS.equation}",
-                site.index,
-                "once",
-                update,
-            ),
+            self.bias_step(site, delta, bias_update or update),
+        )
+
+    def bias_step(self, site: Site, delta: str, update: Step) -> Step:
+        """b moved by the rule's update."""
+        return Step(
+            DENSE_UPDATE_BIAS,
+            {"delta": delta, "n": "n", "b": site.name("b")},
+            {"fan_out": self.units, "batch": site.batch},
+            f"layer {site.index}: {DENSE_UPDATE_BIAS.equation}",
+            site.index,
+            "once",
+            update,
         )
 
     def input_gradient(self, site: Site, delta: str, result: str) -> tuple[Step, ...]:
@@ -181,17 +199,3 @@ class Dense:
                 site.index,
             ),
         )
-
-
-def even_tile(count: int) -> int:
-    """The tile that covers count weights in the fewest, and then most equal, pieces."""
-    pieces = -(-count // GRADIENT_TILE)
-    return -(-count // pieces)
-
-
-def fan_in(in_shape: tuple[int, ...]) -> int:
-    """How many inputs each unit sees: all of them, whatever their shape."""
-    count = 1
-    for length in in_shape:
-        count *= length
-    return count

@@ -11,6 +11,25 @@ from typing import Protocol
 
 from pocketgen.ir import Buffer, Step
 
+GRADIENT_TILE = 256  # gradients of so many weights at most stand on the stack at a time: 1 kB
+
+
+@dataclass(frozen=True)
+class Int8:
+    """Arithmetic in which the forward pass sees weights of 8 bits.
+
+    dtype, limit: of the stored weights and biases. fraction: a weight's forward value is the
+    weight / fraction, rounded down; 256 takes the high byte of 16 bits, 1 all of 8. bias_input:
+    the constant input that biases are the weights of. divisor: a power of two by which hidden sums
+    are divided, to the nearest, before the activation.
+    """
+
+    dtype: str
+    limit: int
+    fraction: int
+    bias_input: int
+    divisor: int
+
 
 @dataclass(frozen=True)
 class Site:
@@ -20,6 +39,8 @@ class Site:
     pre-activations must stay so that what follows cannot overflow either. batch: samples whose
     gradients are summed. wide_sums: whether weights keep their full clamp and sums that 32 bits
     cannot hold are taken in 64. training: whether activations and slopes are kept for the rule.
+    int8: the arithmetic of forward weights of 8 bits, where the rule asks for it. last: whether
+    this is the output layer.
     """
 
     index: int
@@ -29,6 +50,8 @@ class Site:
     batch: int = 1
     wide_sums: bool = False
     training: bool = True
+    int8: Int8 | None = None
+    last: bool = False
 
     def name(self, letter: str) -> str:
         """The name of one of this layer's buffers: W1, h1, delta1, …"""
@@ -48,6 +71,9 @@ class Layer(Protocol):
     def check(self, index: int) -> None:
         """Raise ModelError where the user's parameters make no sense."""
 
+    def check_site(self, site: Site) -> None:
+        """Raise ModelError where the layer cannot do what the rule asks for."""
+
     def output_shape(self, in_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the activations for inputs of in_shape."""
 
@@ -60,8 +86,24 @@ class Layer(Protocol):
     def forward(self, site: Site) -> tuple[Step, ...]:
         """From the input to the activations, one sample."""
 
-    def weight_updates(self, site: Site, update: Step) -> tuple[Step, ...]:
-        """From x and delta to moved weights, once a batch."""
+    def weight_updates(
+        self, site: Site, delta: str, update: Step, bias_update: Step | None = None
+    ) -> tuple[Step, ...]:
+        """From x and delta to moved weights, once a batch; biases may have an update of their own."""
 
     def input_gradient(self, site: Site, delta: str, result: str) -> tuple[Step, ...]:
         """From this layer's delta to the error at its input, one sample."""
+
+
+def even_tile(count: int) -> int:
+    """The tile that covers count weights in the fewest, and then most equal, pieces."""
+    pieces = -(-count // GRADIENT_TILE)
+    return -(-count // pieces)
+
+
+def fan_in(in_shape: tuple[int, ...]) -> int:
+    """How many inputs each unit sees: all of them, whatever their shape."""
+    count = 1
+    for length in in_shape:
+        count *= length
+    return count

@@ -63,6 +63,8 @@ def plan(program: Program, vectors: Vectors, version: str) -> Plan:
     places = locate(program)
     shop = Workshop(program, places)
     forward = shop.calls(program.forward, "row" if program.training else "")
+    differs = program.learning_forward != program.forward
+    learning = shop.calls(program.learning_forward, "row") if differs else ()
     init = shop.calls(program.init, "")
     forward_kernels, forward_functions = shop.take()
     blocks = train_blocks(program, shop)
@@ -81,11 +83,13 @@ def plan(program: Program, vectors: Vectors, version: str) -> Plan:
         "checks": checks(program, fields),
         "forward_functions": forward_functions,
         "forward_kernels": forward_kernels,
-        "forward_tables": pick(program, tables, "scaling"),
+        "forward_tables": pick(program, tables, "forward"),
         "forward_calls": forward,
+        "learning_calls": learning,
+        "learning_row": f"{prefix}_{'learn' if differs else 'forward'}_row",
         "train_functions": train_functions,
         "train_kernels": train_kernels,
-        "train_tables": pick(program, tables, "feedback"),
+        "train_tables": pick(program, tables, "training"),
         "train_blocks": blocks,
         "weight_tables": pick(program, tables, "weights"),
         "init_lines": init_lines(program, init),

@@ -15,8 +15,15 @@ from pocketgen.ir import Accumulator, Program, Step
 from pocketgen.plan.places import Places, is_constant
 from pocketgen.plan.words import c_type, number, short_type, wrapped
 
-SCALAR_TYPES = {"label": "uint16_t", "count": "uint16_t", "seed": "uint32_t"}
-PASSED_TYPES = {"n": "uint32_t", "stream": "uint32_t", "limit": "uint16_t"}
+SCALAR_TYPES = {"label": "uint16_t", "count": "uint16_t", "row": "uint16_t", "seed": "uint32_t"}
+PASSED_TYPES = {
+    "n": "uint32_t",
+    "streams": "uint32_t",
+    "stream": "uint32_t",
+    "limit": "uint16_t",
+    "centre": "int16_t",
+}
+PER_ELEMENT = {"noise": "noise++"}  # what an update kernel hands to each element a new one of
 HIDDEN_SIZES = ("headroom", "batch")  # what bounds needs to know, but no template prints
 
 
@@ -94,7 +101,7 @@ class Workshop:
         """One step as a call with its arguments."""
         kernel = self.kernel(step)
         arguments = [
-            self.argument(step.operands[arg.name], row)
+            self.reference(step.operands[arg.name], row, changed=arg.direction != "in")
             for arg in step.kernel.args
             if arg.name in step.operands
         ]
@@ -104,10 +111,15 @@ class Workshop:
         indent = 8 if row == "i" else 4
         return Call(step.note, wrapped(f"{kernel.name}(", arguments, ");", indent))
 
+    def reference(self, name: str, row: str, changed: bool) -> str:
+        """A buffer as an argument; a scalar that the kernel changes by its address."""
+        scalar = not self.program.buffers[name].shape
+        return f"{'&' if scalar and changed else ''}{self.argument(name, row)}"
+
     def argument(self, name: str, row: str) -> str:
         """A buffer as the calling function writes it."""
         buffer = self.program.buffers[name]
-        if buffer.role in ("count", "seed"):
+        if buffer.role in ("count", "row", "seed"):
             return name
         if buffer.role in ("input", "label", "target"):
             # The forward functions are handed one sample, the training function a whole batch.
@@ -123,7 +135,10 @@ class Workshop:
 
     def kernel(self, step: Step) -> SimpleNamespace:
         """The C function for a step, made where no earlier step has the same."""
-        update = self.kernel(typed_update(step)) if step.update is not None else None
+        update = None
+        if step.update is not None:
+            moved = self.program.buffers[step.names("inout")[0]]
+            update = self.kernel(typed_update(step, moved.dtype))
         operands = {
             arg.name: self.operand(step, arg.name) if arg.name in step.operands else None
             for arg in step.kernel.args
@@ -160,7 +175,8 @@ class Workshop:
         functions = self.primitives(step, operands)
         passed = () if step.update is None else tuple(step.update.operands)
         name = self.fresh_name(f"{self.program.name}_{kernel.name}", step)
-        result = "int16_t" if kernel.element else "void"
+        moved = operands.get("w")
+        result = moved.type if kernel.element and moved else "void"
         return SimpleNamespace(
             **operands,
             **{n: number(n, v) for n, v in printed.items()},
@@ -172,7 +188,8 @@ class Workshop:
             signature=self.signature(step, name, result),
             update=update.name if update else "",
             count_clamped=f"{self.program.name.upper()}_COUNT_CLAMPED",
-            passed="".join(f", {name}" for name in passed),
+            passed="".join(f", {PER_ELEMENT.get(name, name)}" for name in passed),
+            noisy="noise" in passed,
         )
 
     def fresh_name(self, base: str, step: Step) -> str:
@@ -204,7 +221,7 @@ class Workshop:
             if arg.name not in step.operands:
                 continue
             type_name = self.operand(step, arg.name).type
-            if not arg.shape:
+            if not arg.shape and (arg.direction == "in" or step.kernel.element):
                 parameters.append(f"{type_name} {arg.name}")
             elif arg.direction == "in":
                 parameters.append(f"const {type_name} *{arg.name}")
@@ -235,11 +252,11 @@ class Workshop:
         return result
 
 
-def typed_update(step: Step) -> Step:
+def typed_update(step: Step, moved: str) -> Step:
     """The element kernel of an update step, with the types of the elements it is handed."""
     assert step.update is not None
     gradient = next(a for a in step.accumulators if a.name == "gradient")
-    elements = {"w": "=int16_t", "gradient": f"={gradient.dtype}_t"}
+    elements = {"w": f"={c_type(moved)}", "gradient": f"={gradient.dtype}_t"}
     return replace(step.update, operands={**elements, **step.update.operands})
 
 
@@ -257,7 +274,8 @@ def integer_function(prefix: str, function: str, type_name: str) -> SimpleNamesp
 
 def in_order(functions: Iterable[SimpleNamespace]) -> tuple[SimpleNamespace, ...]:
     """Integer functions so that each stands after those it calls."""
-    order = ("div_trunc", "div_pow2", "clamp", "mix", "stream_key", "draw_symmetric")
+    order = ("div_trunc", "div_pow2", "floor_pow2", "clamp", "high_bits", "mix", "stream_key")
+    order += ("drop_word", "draw_symmetric")
     return tuple(sorted(functions, key=lambda f: (order.index(f.function), f.name)))
 
 

@@ -105,7 +105,8 @@ def scratch_slots(program: Program) -> list[tuple[str, list[Buffer]]]:
     steps = (*program.forward, *program.train)
     uses: dict[str, list[int]] = {}
     for time, step in enumerate(steps):
-        for name in step.names("in", "out", "inout"):
+        both = (step, step.instead) if step.instead is not None else (step,)
+        for name in (name for one in both for name in one.names("in", "out", "inout")):
             uses.setdefault(name, []).append(time)
     # The output must outlive the forward pass: callers copy it afterwards.
     uses.setdefault(program.output, []).append(len(steps))
@@ -128,7 +129,7 @@ def scratch_slots(program: Program) -> list[tuple[str, list[Buffer]]]:
 def table(program: Program, buffer: Buffer) -> Table:
     """A constant buffer as a C table."""
     assert buffer.values is not None
-    own_file = buffer.role in PARAMETER_ROLES or buffer.name.endswith("_initial")
+    own_file = in_weights_file(buffer)
     name = f"{program.name}_{buffer.name}"
     storage = "const" if own_file else "static const"
     declaration = (
@@ -143,13 +144,19 @@ def table(program: Program, buffer: Buffer) -> Table:
     )
 
 
+def in_weights_file(buffer: Buffer) -> bool:
+    """Whether a table holds trained weights, which have a file of their own."""
+    return buffer.role in PARAMETER_ROLES or buffer.name.endswith("_initial")
+
+
 def pick(program: Program, tables: Mapping[str, Table], which: str) -> tuple[Table, ...]:
-    """The tables of one C file: scaling in the forward file, feedback in the training file."""
+    """The tables of one C file: of the weights, or those that forward or training steps read."""
+    read = {name for step in program.forward for name in step.operands.values()}
 
     def kind(buffer: Buffer) -> str:
-        if buffer.role == "feedback":
-            return "feedback"
-        return "scaling" if buffer.name in ("offset", "multiplier") else "weights"
+        if in_weights_file(buffer):
+            return "weights"
+        return "forward" if buffer.name in read else "training"
 
     return tuple(t for name, t in tables.items() if kind(program.buffers[name]) == which)
 

@@ -16,10 +16,19 @@ import numpy as np
 from pocketgen.intmath import INT_LIMITS
 from pocketgen.ir import Program, Step
 from pocketgen.plan.functions import Call, integer_function
-from pocketgen.plan.places import Field, MemoryRow, constants, is_constant, locate, memory_table
+from pocketgen.plan.places import (
+    Field,
+    MemoryRow,
+    constants,
+    in_weights_file,
+    is_constant,
+    locate,
+    memory_table,
+)
 from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type
 from pocketgen.selftest import FORWARD_SAMPLES, TRAINING_STEPS, Vectors
-from pocketgen.store import LR_SHIFT_LIMIT, VERSION, blob_size, payload_size
+from pocketgen.store import VERSION, blob_size, payload_size
+from pocketgen.store import item_bytes as stored_bytes
 
 # What gcc and clang call on Arm for arithmetic that a core has no instruction for.
 DIVISION_32 = ("__aeabi_idiv", "__aeabi_idivmod", "__aeabi_uidiv", "__aeabi_uidivmod")
@@ -58,7 +67,7 @@ def source_names(program: Program) -> tuple[str, ...]:
     stems = ["", "_store", "_selftest"]
     if program.training:
         stems.insert(1, "_train")
-    if any(is_constant(b) and b.layer and b.role != "feedback" for b in program.buffers.values()):
+    if any(is_constant(b) and in_weights_file(b) for b in program.buffers.values()):
         stems.append("_weights")
     return tuple(f"{program.name}{stem}.c" for stem in stems)
 
@@ -92,13 +101,16 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
         "blob_version": f"{VERSION}u",
         "blob_size": f"{blob_size(program)}u",
         "payload_size": f"{payload_size(program)}u",
-        "payload_words": ", ".join([*(p.name for p in program.parameters), "lr_shift (8 bits)"]),
+        "payload_words": payload_words(program),
         "layout_low": f"0x{program.layout_digest & 0xFFFFFFFF:08x}UL",
         "layout_high": f"0x{program.layout_digest >> 32:08x}UL",
-        "lr_shift_limit": LR_SHIFT_LIMIT,
+        **state_lines(program),
+        **parameter_bytes(program),
         "store_title": "save, load and digest" if program.training else "digest",
         "read_parameter": (
-            "value[i]" if program.training else f"{program.name.upper()}_READ_I16(&value[i])"
+            "value[i]"
+            if program.training
+            else f"{program.name.upper()}_READ_{short_type(parameter_type(program)).upper()}(&value[i])"
         ),
         "parameters": tuple(
             SimpleNamespace(
@@ -109,6 +121,48 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
             for p in program.parameters
         ),
     }
+
+
+def parameter_type(program: Program) -> str:
+    """The type of all weights and biases."""
+    (dtype,) = {p.dtype for p in program.parameters}
+    return dtype
+
+
+def parameter_bytes(program: Program) -> dict[str, Any]:
+    """How weights and biases are stored."""
+    dtype = parameter_type(program)
+    return {
+        "parameter_type": c_type(dtype),
+        "parameter_bits": item_bytes(c_type(dtype)) * 8,
+        "parameter_bytes": item_bytes(c_type(dtype)),
+        "two_bytes": item_bytes(c_type(dtype)) == 2,
+        "get_parameter": f"{program.name}_get_{short_type(dtype)}",
+        "get_parameter_template": f"_get_{short_type(dtype)}.j2",
+    }
+
+
+def payload_words(program: Program) -> str:
+    """What the blob holds, in words."""
+    states = (f"{s.name} ({8 * stored_bytes(s)} bits)" for s in program.states)
+    return ", ".join([*(p.name for p in program.parameters), *states])
+
+
+def state_lines(program: Program) -> dict[str, Any]:
+    """C that saves, checks and loads the states of training, behind all weights."""
+    save, load, beyond, offset = [], [], [], 0
+    for state in program.states:
+        place = "payload" if offset == 0 else f"payload + {offset}"
+        if state.dtype == "uint8":
+            save.append(f"payload[{offset}] = net->{state.name};")
+            load.append(f"net->{state.name} = payload[{offset}];")
+        else:
+            save.append(f"{program.name}_put_u32({place}, net->{state.name});")
+            load.append(f"net->{state.name} = {program.name}_get_u32({place});")
+        if state.proven.high < INT_LIMITS[state.dtype][1]:
+            beyond.append(f"payload[{offset}] > {state.proven.high}")
+        offset += stored_bytes(state)
+    return {"save_states": save, "load_states": load, "state_beyond": " || ".join(beyond)}
 
 
 def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
@@ -131,7 +185,7 @@ def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
         "forward_macs": macs(program.forward),
         "step_macs": macs(program.forward) + macs(program.train, program.batch),
         "gradient_stack": gradient_stack(program),
-        "state_words": ", biases and the learning rate's shift",
+        "state_words": f", biases and {' and '.join(s.name for s in program.states)}",
     }
 
 
@@ -215,8 +269,9 @@ def init_note(program: Program) -> str:
     if not program.training:
         return "its weights are constants, so there is little to do"
     start = {step.kernel.name for step in program.init}
-    words = {"fill_zero": "weights of 0", "copy_table": "trained weights"}
-    return f"{words.get(start.pop(), 'random weights')}, the full learning rate"
+    words = "trained weights" if "copy_table" in start else "weights of 0"
+    words = "random weights" if "draw_uniform" in start else words
+    return f"{words}, the full learning rate"
 
 
 def expected_check(program: Program) -> tuple[str, ...]:
@@ -252,7 +307,7 @@ def init_lines(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
     unused = () if seeded else ("(void)seed; /* nothing here is random */",)
     if not program.training:
         return ("(void)net; /* the weights are constants */", *unused)
-    states = tuple(f"net->{b.name} = 0;" for b in program.buffers.values() if b.role == "state")
+    states = tuple(f"net->{b.name} = {b.start};" for b in program.states)
     return (*unused, *states, *(call.text for call in calls))
 
 

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from pocketgen.rules.backprop import Backprop
+from pocketgen.rules.cross_entropy_dfa import CrossEntropyDFA
 from pocketgen.rules.dfa import DFA
-from pocketgen.rules.rule import Learning, Rule, Scene
+from pocketgen.rules.rule import UPDATE_STREAM, Learning, Rule, Scene, update_streams
 
-RULES: dict[str, type[Rule]] = {"DFA": DFA, "Backprop": Backprop}
+RULES: dict[str, type[Rule]] = {
+    "DFA": DFA,
+    "Backprop": Backprop,
+    "CrossEntropyDFA": CrossEntropyDFA,
+}
 
-__all__ = ["DFA", "RULES", "Backprop", "Learning", "Rule", "Scene"]
+__all__ = [
+    "DFA",
+    "RULES",
+    "UPDATE_STREAM",
+    "Backprop",
+    "CrossEntropyDFA",
+    "Learning",
+    "Rule",
+    "Scene",
+    "update_streams",
+]

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from pocketgen.ir import Buffer, Step
 from pocketgen.kernels import DRAW_UNIFORM
-from pocketgen.rules.pocket_rule import PocketRule, state, uniform_limit
+from pocketgen.rules.feedback import error_before_slope
+from pocketgen.rules.pocket_rule import PocketRule, uniform_limit
 from pocketgen.rules.rule import BIAS_STREAM, WEIGHT_STREAM, Learning, Scene
 
 
@@ -24,16 +25,16 @@ class Backprop(PocketRule):
     def learning(self, scene: Scene) -> Learning:
         """From the last layer to the first: delta, then W and b, then the next error."""
         buffers, error = self.error(scene)
-        added: list[Buffer] = [*state(), *buffers]
+        added: list[Buffer] = [*self.arguments(), *buffers]
         train: list[Step] = [error]
         source = "e"
         for layer, site in reversed(list(zip(scene.layers, scene.sites, strict=True))):
             delta, slope = self.slope(scene, site, source)
             added.append(delta)
             train.append(slope)
-            train += layer.weight_updates(site, self.update())
+            train += layer.weight_updates(site, delta.name, self.update())
             if site.index > 1:
-                back = self.back(scene, scene.sites[site.index - 2])
+                back = error_before_slope(scene, scene.sites[site.index - 2])
                 added.append(back)
                 train += layer.input_gradient(site, delta.name, back.name)
                 source = back.name
@@ -50,6 +51,7 @@ class Backprop(PocketRule):
                     "n": parameter.size,
                     "stream": streams[parameter.role] + site.index,
                     "limit": uniform_limit(*layer.fans(site.in_shape)),
+                    "centre": 0,
                 },
                 f"layer {site.index}: {parameter.name} uniform",
                 site.index,

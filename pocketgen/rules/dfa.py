@@ -8,15 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from pocketgen.errors import ModelError
-from pocketgen.intmath import draw_symmetric, stream_key
-from pocketgen.ir import Array, Buffer, Range, Step
-from pocketgen.kernels import FEEDBACK_PROJECT, FEEDBACK_PROJECT_SEEDED, FILL_ZERO
-from pocketgen.layers import Site
-from pocketgen.rules.pocket_rule import PocketRule, state, uniform_limit
-from pocketgen.rules.rule import FEEDBACK_STREAM, Learning, Scene, out_size
+from pocketgen.ir import Buffer, Step
+from pocketgen.kernels import FILL_ZERO
+from pocketgen.rules.feedback import check_feedback, project
+from pocketgen.rules.pocket_rule import PocketRule, uniform_limit
+from pocketgen.rules.rule import Learning, Scene
 
 
 @dataclass(frozen=True)
@@ -32,8 +28,7 @@ class DFA(PocketRule):
     def check(self) -> None:
         """Raise ModelError for parameters out of range."""
         super().check()
-        if self.feedback not in ("stored", "seeded"):
-            raise ModelError(f"DFA: feedback is {self.feedback!r}; give 'stored' or 'seeded'")
+        check_feedback("DFA", self.feedback)
 
     def describe(self) -> tuple[str, ...]:
         """The parameters in the model's canonical text."""
@@ -42,20 +37,21 @@ class DFA(PocketRule):
     def learning(self, scene: Scene) -> Learning:
         """e; delta = e / g at the output, (e R) / g before it; then every W and b."""
         buffers, error = self.error(scene)
-        added: list[Buffer] = [*state(), *buffers]
+        added: list[Buffer] = [*self.arguments(), *buffers]
         train: list[Step] = [error]
         for site in scene.sites:
             source = "e"
             if site is not scene.sites[-1]:
-                matrix, back, project = self.project(scene, site)
+                limit = uniform_limit(*scene.layers[site.index - 1].fans(site.in_shape))
+                matrix, back, step = project(scene, site, limit, self.feedback)
                 added += [*matrix, back]
-                train.append(project)
+                train.append(step)
                 source = back.name
             delta, slope = self.slope(scene, site, source)
             added.append(delta)
             train.append(slope)
         for layer, site in reversed(list(zip(scene.layers, scene.sites, strict=True))):
-            train += layer.weight_updates(site, self.update())
+            train += layer.weight_updates(site, site.name("delta"), self.update())
         init = tuple(
             Step(
                 FILL_ZERO,
@@ -70,43 +66,3 @@ class DFA(PocketRule):
             if parameter.role in ("weight", "bias")
         )
         return Learning(tuple(added), init, tuple(train), "e")
-
-    def project(self, scene: Scene, site: Site) -> tuple[tuple[Buffer, ...], Buffer, Step]:
-        """s = e R at a hidden layer: the matrix if it is stored, the result, the step."""
-        classes, n = scene.classes, out_size(scene.layers[site.index - 1], site)
-        limit = uniform_limit(*scene.layers[site.index - 1].fans(site.in_shape))
-        key = stream_key(scene.seed, FEEDBACK_STREAM + site.index)
-        back = self.back(scene, site)
-        if self.feedback == "seeded":
-            sizes = {"classes": classes, "n": n, "key": key, "limit": limit}
-            kernel, operands = FEEDBACK_PROJECT_SEEDED, {"e": "e", "s": back.name}
-            note = f"layer {site.index}: s = e R, R drawn from the seed"
-            return (), back, Step(kernel, operands, sizes, note, site.index)
-        drawn = draw_symmetric(key, np.arange(classes * n), limit).reshape(classes, n)
-        matrix = feedback_buffer(site, scene.feedback.get(site.name("R"), drawn))
-        return (
-            (matrix,),
-            back,
-            Step(
-                FEEDBACK_PROJECT,
-                {"e": "e", "R": matrix.name, "s": back.name},
-                {"classes": classes, "n": n},
-                f"layer {site.index}: {FEEDBACK_PROJECT.equation}",
-                site.index,
-            ),
-        )
-
-
-def feedback_buffer(site: Site, values: Array) -> Buffer:
-    """A stored feedback matrix (classes x units) in the narrowest type that holds it."""
-    limits = Range(int(values.min()), int(values.max()))
-    return Buffer(
-        site.name("R"),
-        "feedback",
-        values.shape,
-        limits.dtype(),
-        limits,
-        layer=site.index,
-        note="fixed random feedback",
-        values=values.astype(limits.dtype()),
-    )

@@ -9,14 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from pocketgen.errors import ModelError
-from pocketgen.intmath import is_rising_pair, is_whole, isqrt
-from pocketgen.ir import Buffer, Range, Step
+from pocketgen.intmath import Int64, is_rising_pair, is_whole, isqrt, wide
+from pocketgen.ir import Array, Buffer, Range, Step
 from pocketgen.kernels import ERROR_CLASS, ERROR_VECTOR, SGD_STEP, SLOPE_DIVIDE
 from pocketgen.layers import Site
-from pocketgen.rules.rule import Scene, out_size
+from pocketgen.rules.rule import Scene, label_buffer, out_size, training_arguments
 
 MAX_BATCH = 65535
+LR_SHIFT_LIMIT = 15  # so often can the rate be halved
 MAX_LR_INV = 2**31 - 1
 TARGET_LIMIT = 32767
 
@@ -38,6 +41,41 @@ class PocketRule:
     target: int | Literal["vector"] = 15
     target_range: tuple[int, int] | None = None
     wide_sums: bool = False
+
+    @property
+    def int8(self) -> None:
+        """The forward pass sees all 16 bits of a weight."""
+
+    @property
+    def drop(self) -> int:
+        """Inputs are not dropped."""
+        return 0
+
+    @property
+    def rate_state(self) -> str:
+        """The rate is halved by counting lr_shift up."""
+        return "lr_shift"
+
+    def states(self) -> tuple[Buffer, ...]:
+        """lr_shift."""
+        note = "the learning rate is 1 / (lr_inv * 2^lr_shift)"
+        return (Buffer("lr_shift", "state", (), "uint8", Range(0, LR_SHIFT_LIMIT), note=note),)
+
+    def scheduled_rate(self, epoch: int, epochs: int) -> None:
+        """The rate stays as it is."""
+
+    def errors(self, output: Array, labels: Array) -> Int64:
+        """Outputs less the target of the label's class."""
+        wanted = np.arange(output.shape[1]) == wide(labels)[:, np.newaxis]
+        return wide(output) - wanted * int(self.target)
+
+    def lr_inv_of(self, state: int) -> int:
+        """The inverse learning rate of a value of lr_shift."""
+        return int(self.lr_inv) << state
+
+    def arguments(self) -> tuple[Buffer, ...]:
+        """What training is told beside samples and labels."""
+        return training_arguments(MAX_BATCH)
 
     @property
     def expects(self) -> Literal["label", "y"]:
@@ -119,9 +157,7 @@ class PocketRule:
             return (y, e), Step(
                 ERROR_VECTOR, operands, {"n": n}, f"output: {ERROR_VECTOR.equation}"
             )
-        label = Buffer(
-            "label", "label", (), "uint16", Range(0, n - 1), per_sample=True, note="labels"
-        )
+        label = label_buffer(n)
         operands = {"a": last.name("a"), "label": "label", "e": "e"}
         sizes = {"n": n, "target": int(self.target)}
         return (label, e), Step(ERROR_CLASS, operands, sizes, f"output: {ERROR_CLASS.equation}")
@@ -141,19 +177,6 @@ class PocketRule:
             site.index,
         )
 
-    def back(self, scene: Scene, site: Site) -> Buffer:
-        """The error at a layer's activations, before the slope."""
-        n = out_size(scene.layers[site.index - 1], site)
-        return Buffer(
-            site.name("s"),
-            "scratch",
-            (n,),
-            per_sample=True,
-            kept=False,
-            layer=site.index,
-            note="error before the slope",
-        )
-
     def update(self) -> Step:
         """How one weight follows its gradient."""
         return Step(
@@ -162,22 +185,6 @@ class PocketRule:
             {"lr_inv": self.lr_inv},
             SGD_STEP.equation,
         )
-
-
-def state() -> tuple[Buffer, ...]:
-    """What both rules keep or are told: lr_shift, the samples in this batch, the seed."""
-    return (
-        Buffer(
-            "lr_shift",
-            "state",
-            (),
-            "uint8",
-            Range(0, 15),
-            note="the learning rate is 1 / (lr_inv * 2^lr_shift)",
-        ),
-        Buffer("n", "count", (), "uint16", Range(1, MAX_BATCH), note="samples in this batch"),
-        Buffer("seed", "seed", (), "uint32", Range(0, 2**32 - 1), note="seed"),
-    )
 
 
 def uniform_limit(fan_in: int, fan_out: int) -> int:

@@ -6,17 +6,21 @@ Not here: any particular rule, any layer kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pocketgen.ir import Array, Buffer, Step
-from pocketgen.layers import Layer, Site
+from pocketgen.intmath import Int64
+from pocketgen.ir import Array, Buffer, Range, Step
+from pocketgen.layers import Int8, Layer, Site
 
 # Streams of random numbers, one for each tensor: base + layer number.
 WEIGHT_STREAM = 0x100
 BIAS_STREAM = 0x200
 FEEDBACK_STREAM = 0x300
+# Of the random numbers of every update: base + update * update_streams + place. Place 0 is the
+# input, then come the arrays of weights in the order in which they are updated.
+UPDATE_STREAM = 0x1000
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,30 @@ class Rule(Protocol):
     def target_magnitude(self) -> int:
         """The largest |y| that the error a - y can meet."""
 
+    @property
+    def int8(self) -> Int8 | None:
+        """The arithmetic of forward weights of 8 bits, or None for whole weights."""
+
+    @property
+    def drop(self) -> int:
+        """Eighths of the inputs that training sets to 0."""
+
+    @property
+    def rate_state(self) -> str:
+        """The state that sets the learning rate."""
+
+    def states(self) -> tuple[Buffer, ...]:
+        """What training keeps beside the weights, in the order of the blob."""
+
+    def scheduled_rate(self, epoch: int, epochs: int) -> int | None:
+        """The rate's state for an epoch, counted from 0, of so many; None leaves it as it is."""
+
+    def errors(self, output: Array, labels: Array) -> Int64:
+        """e (samples, classes) of outputs and class labels, as training computes it."""
+
+    def lr_inv_of(self, state: int) -> int:
+        """The inverse learning rate of a value of the rate's state, rounded down."""
+
     def describe(self) -> tuple[str, ...]:
         """The rule in the model's canonical text."""
 
@@ -71,6 +99,25 @@ class Rule(Protocol):
 
     def learning(self, scene: Scene) -> Learning:
         """The program of one batch, after the forward pass of each of its samples."""
+
+
+def update_streams(layers: Sequence[Layer]) -> int:
+    """How many streams of random numbers one update can use: W and b of each layer, the input."""
+    return 2 * len(layers) + 1
+
+
+def training_arguments(max_batch: int) -> tuple[Buffer, ...]:
+    """What training is told beside samples and labels: their number, and the seed of a start."""
+    return (
+        Buffer("n", "count", (), "uint16", Range(1, max_batch), note="samples in this batch"),
+        Buffer("seed", "seed", (), "uint32", Range(0, 2**32 - 1), note="seed"),
+    )
+
+
+def label_buffer(classes: int) -> Buffer:
+    """The labels of a batch."""
+    limits = Range(0, classes - 1)
+    return Buffer("label", "label", (), "uint16", limits, per_sample=True, note="labels")
 
 
 def out_size(layer: Layer, site: Site) -> int:

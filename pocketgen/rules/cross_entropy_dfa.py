@@ -1,0 +1,75 @@
+"""Direct Feedback Alignment with softmax cross-entropy: pocketgen's own, most accurate rule.
+
+Source: Nokland 2016 (arXiv 1609.01596) for the feedback; the integer arithmetic is pocketgen's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pocketgen.errors import ModelError
+from pocketgen.intmath import is_whole
+from pocketgen.ir import Buffer, Step
+from pocketgen.kernels import SLOPE_MULTIPLY
+from pocketgen.layers import Site
+from pocketgen.rules.cross_entropy_rule import CrossEntropyRule
+from pocketgen.rules.feedback import check_feedback, project
+from pocketgen.rules.rule import Learning, Scene, out_size
+
+DELTA_LIMIT = 1023
+FEEDBACK_DIVISOR = 8
+
+
+@dataclass(frozen=True)
+class CrossEntropyDFA(CrossEntropyRule):
+    """Softmax cross-entropy, whose error every hidden layer hears through a fixed random matrix.
+
+    Hidden layers take the activation pocket_tanh, the output layer identity. feedback: "stored"
+    keeps the matrices as constants in flash; "seeded" draws the same matrices again at every use,
+    at zero bytes and more time. feedback_limit: entries are uniform in +-feedback_limit, 1..127.
+    The other parameters: see CrossEntropyRule.
+    """
+
+    feedback: Literal["stored", "seeded"] = "stored"
+    feedback_limit: int = 63
+
+    def check(self) -> None:
+        """Raise ModelError for parameters out of range."""
+        super().check()
+        check_feedback(self.rule_name, self.feedback)
+        if not (is_whole(self.feedback_limit) and 1 <= self.feedback_limit <= 127):
+            raise ModelError(
+                f"{self.rule_name}: feedback_limit is {self.feedback_limit!r}; the range is 1..127"
+            )
+
+    def describe(self) -> tuple[str, ...]:
+        """The parameters in the model's canonical text."""
+        return (*super().describe(), f"feedback {self.feedback} {self.feedback_limit}")
+
+    def learning(self, scene: Scene) -> Learning:
+        """e; delta = (e R) f before the output, e at it; then every W and b."""
+        buffers, error = self.error(scene)
+        added: list[Buffer] = [*self.arguments(), *buffers]
+        train: list[Step] = [error]
+        for site in scene.sites[:-1]:
+            matrix, back, step = project(scene, site, self.feedback_limit, self.feedback)
+            delta, slope = self.slope(scene, site, back.name)
+            added += [*matrix, back, delta]
+            train += [step, slope]
+        keys, updates = self.updates(scene)
+        return Learning((*added, *keys), self.init(scene), (*train, *updates), "e")
+
+    def slope(self, scene: Scene, site: Site, source: str) -> tuple[Buffer, Step]:
+        """delta = source f at a hidden layer: its buffer and its step."""
+        n = out_size(scene.layers[site.index - 1], site)
+        delta = Buffer(
+            site.name("delta"), "delta", (n,), per_sample=True, layer=site.index, note="deltas"
+        )
+        return delta, Step(
+            SLOPE_MULTIPLY,
+            {"s": source, "f": site.name("f"), "delta": delta.name},
+            {"n": n, "divisor": FEEDBACK_DIVISOR, "limit": DELTA_LIMIT},
+            f"layer {site.index}: {SLOPE_MULTIPLY.equation}",
+            site.index,
+        )
