@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -36,9 +35,9 @@ def item_bytes(buffer: Buffer) -> int:
     return int(np.dtype(buffer.dtype).itemsize)
 
 
-def little_endian(buffer: Buffer) -> np.dtype[Any]:
-    """A buffer's type as blobs and digests hold it, whatever the machine."""
-    return np.dtype(buffer.dtype).newbyteorder("<")
+def little_endian(buffer: Buffer) -> str:
+    """A buffer's type as blobs hold it, whatever the machine."""
+    return str(np.dtype(buffer.dtype).newbyteorder("<").str)
 
 
 def pack(program: Program, arrays: Mapping[str, Array]) -> bytes:

@@ -16,7 +16,7 @@ from pocketgen.ir import Arg, Array, Bound, Cost, Kernel, Range, Sizes
 
 
 def run(a: Array, step: Array, row: Array, x: Array, sizes: Sizes) -> None:
-    """a, x: (samples, n); step: updates so far, a scalar; row: (samples,), the place in the batch."""
+    """a, x: (samples, n); step: updates so far, a scalar; row: (samples,), places in the batch."""
     key = stream_key(sizes["seed"], int(step) * sizes["streams"] + sizes["stream"])  # 1.
     index = wide(row)[:, np.newaxis] * sizes["words"] + np.arange(sizes["words"])
     dropped = low_bits(drop_word(key, index, sizes["drop"]), 32)  # 2.

@@ -89,7 +89,7 @@ class Layer(Protocol):
     def weight_updates(
         self, site: Site, delta: str, update: Step, bias_update: Step | None = None
     ) -> tuple[Step, ...]:
-        """From x and delta to moved weights, once a batch; biases may have an update of their own."""
+        """From x and delta to moved weights, once a batch; bias_update: by default as update."""
 
     def input_gradient(self, site: Site, delta: str, result: str) -> tuple[Step, ...]:
         """From this layer's delta to the error at its input, one sample."""

@@ -274,8 +274,10 @@ def integer_function(prefix: str, function: str, type_name: str) -> SimpleNamesp
 
 def in_order(functions: Iterable[SimpleNamespace]) -> tuple[SimpleNamespace, ...]:
     """Integer functions so that each stands after those it calls."""
-    order = ("div_trunc", "div_pow2", "floor_pow2", "clamp", "high_bits", "mix", "stream_key")
-    order += ("drop_word", "draw_symmetric")
+    order = (
+        *("div_trunc", "div_pow2", "floor_pow2", "clamp"),
+        *("high_bits", "mix", "stream_key", "drop_word", "draw_symmetric"),
+    )
     return tuple(sorted(functions, key=lambda f: (order.index(f.function), f.name)))
 
 

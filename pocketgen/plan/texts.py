@@ -87,6 +87,7 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
     target = program.buffers.get("y")
     output = f"net->{locate(program).member[program.output]}"
     state_bytes = sum(field.bytes for field in fields)
+    upper, parameter = program.name.upper(), short_type(parameter_type(program))
     return {
         "input_size": x.size,
         "output_size": y.size,
@@ -108,9 +109,7 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
         **parameter_bytes(program),
         "store_title": "save, load and digest" if program.training else "digest",
         "read_parameter": (
-            "value[i]"
-            if program.training
-            else f"{program.name.upper()}_READ_{short_type(parameter_type(program)).upper()}(&value[i])"
+            "value[i]" if program.training else f"{upper}_READ_{parameter.upper()}(&value[i])"
         ),
         "parameters": tuple(
             SimpleNamespace(

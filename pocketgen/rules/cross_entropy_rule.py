@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from pocketgen.errors import ModelError
-from pocketgen.intmath import Int64, is_whole, isqrt
+from pocketgen.intmath import Int64, is_whole, isqrt, wide
 from pocketgen.ir import Array, Buffer, Range, Step
 from pocketgen.kernels import (
     COUNT_STEP,
@@ -273,7 +273,7 @@ class CrossEntropyRule:
 def exponentials() -> Array:
     """32767 exp(-i / 16) for i = 0 .. 255, rounded, never 0."""
     values = np.rint(TABLE_TOP * np.exp(-np.arange(BYTE) / TABLE_STEP))
-    return np.maximum(values, 1).astype(np.int64)
+    return wide(np.maximum(values, 1))
 
 
 def step_key(scene: Scene, stream: int, layer: int) -> Step:

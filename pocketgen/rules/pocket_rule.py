@@ -67,7 +67,7 @@ class PocketRule:
     def errors(self, output: Array, labels: Array) -> Int64:
         """Outputs less the target of the label's class."""
         wanted = np.arange(output.shape[1]) == wide(labels)[:, np.newaxis]
-        return wide(output) - wanted * int(self.target)
+        return wide(wide(output) - wanted * int(self.target))
 
     def lr_inv_of(self, state: int) -> int:
         """The inverse learning rate of a value of lr_shift."""
