@@ -9,6 +9,7 @@ operators mean something else: ``-257 // 256`` is -2, C99's ``-257 / 256`` is -1
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,14 @@ INT64_MAX = 2**63 - 1
 def is_whole(value: object) -> bool:
     """Whether value is a whole number and not a truth value."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def make_plain(record: Any) -> None:
+    """Turn numpy's integers in a frozen dataclass into Python's, which never overflow."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, np.integer):
+            object.__setattr__(record, field.name, int(value))
 
 
 def is_rising_pair(value: object) -> bool:

@@ -23,6 +23,7 @@ from pocketgen.intmath import (
     div_pow2,
     is_rising_pair,
     is_whole,
+    make_plain,
     wide,
 )
 from pocketgen.ir import Range
@@ -171,6 +172,7 @@ class Input:
         object.__setattr__(self, "shape", shape)
         if not shape or not all(is_whole(n) and n >= 1 for n in self.shape):
             raise ModelError(f"input: shape is {self.shape!r}; give one or more positive sizes")
+        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         if self.features > MAX_FEATURES:
             raise ModelError(f"input: {self.features} features; the limit is {MAX_FEATURES}")
         if self.dtype not in INPUT_DTYPES:
@@ -238,6 +240,7 @@ class Model:
             ("seed", seed),
         ):
             object.__setattr__(self, field, value)
+        make_plain(self)
         self.check()
 
     def check(self) -> None:

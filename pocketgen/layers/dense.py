@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from pocketgen.errors import ModelError
-from pocketgen.intmath import is_whole
+from pocketgen.intmath import is_whole, make_plain
 from pocketgen.ir import Buffer, Kernel, Range, Step
 from pocketgen.kernels import (
     DENSE_FORWARD,
@@ -41,6 +41,9 @@ class Dense:
 
     units: int
     activation: str = "pocket_tanh"
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     @property
     def title(self) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from pocketgen.errors import ModelError
-from pocketgen.intmath import Int64, is_whole, isqrt, wide
+from pocketgen.intmath import Int64, is_whole, isqrt, make_plain, wide
 from pocketgen.ir import Array, Buffer, Range, Step
 from pocketgen.kernels import (
     COUNT_STEP,
@@ -65,6 +65,9 @@ class CrossEntropyRule:
     weights: Literal["int16", "int8"] = "int16"
     activation_shift: int = 7
     output_shift: int = 9
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     @property
     def rule_name(self) -> str:

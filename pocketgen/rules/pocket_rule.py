@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from pocketgen.errors import ModelError
-from pocketgen.intmath import Int64, is_rising_pair, is_whole, isqrt, wide
+from pocketgen.intmath import Int64, is_rising_pair, is_whole, isqrt, make_plain, wide
 from pocketgen.ir import Array, Buffer, Range, Step
 from pocketgen.kernels import ERROR_CLASS, ERROR_VECTOR, SGD_STEP, SLOPE_DIVIDE
 from pocketgen.layers import Site
@@ -41,6 +41,9 @@ class PocketRule:
     target: int | Literal["vector"] = 15
     target_range: tuple[int, int] | None = None
     wide_sums: bool = False
+
+    def __post_init__(self) -> None:
+        make_plain(self)
 
     @property
     def int8(self) -> None:
