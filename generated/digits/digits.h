@@ -67,8 +67,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define DIGITS_INPUT_SIZE 64
-#define DIGITS_OUTPUT_SIZE 10
+#define DIGITS_INPUT_SIZE 64u
+#define DIGITS_OUTPUT_SIZE 10u
 #define DIGITS_SEED 1UL /* the model's own seed, for digits_init */
 #define DIGITS_BATCH 10u /* samples that one update can sum over */
 #define DIGITS_BLOB_SIZE 7245u /* bytes that digits_save writes */

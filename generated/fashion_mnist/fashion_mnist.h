@@ -82,8 +82,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define FASHION_MNIST_INPUT_SIZE 784
-#define FASHION_MNIST_OUTPUT_SIZE 10
+#define FASHION_MNIST_INPUT_SIZE 784u
+#define FASHION_MNIST_OUTPUT_SIZE 10u
 #define FASHION_MNIST_SEED 1UL /* the model's own seed, for fashion_mnist_init */
 #define FASHION_MNIST_BATCH 20u /* samples that one update can sum over */
 #define FASHION_MNIST_BLOB_SIZE 365345u /* bytes that fashion_mnist_save writes */

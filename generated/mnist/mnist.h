@@ -74,8 +74,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define MNIST_INPUT_SIZE 784
-#define MNIST_OUTPUT_SIZE 10
+#define MNIST_INPUT_SIZE 784u
+#define MNIST_OUTPUT_SIZE 10u
 #define MNIST_SEED 1UL /* the model's own seed, for mnist_init */
 #define MNIST_BATCH 20u /* samples that one update can sum over */
 #define MNIST_BLOB_SIZE 168145u /* bytes that mnist_save writes */

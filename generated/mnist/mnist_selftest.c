@@ -28,18 +28,23 @@ static const uint32_t mnist_expected_digest[6] MNIST_FLASH = {
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void mnist_sample(uint32_t number, mnist_input_t x[MNIST_INPUT_SIZE])
 {
+    const uint32_t span = 256UL; /* how many values x can have, from low on */
+    const int32_t low = 0;
     uint32_t i;
 
     for (i = 0; i < MNIST_INPUT_SIZE; i++) {
-        uint32_t value = mnist_mix(number * (uint32_t)65536 + i);
+        uint32_t value = mnist_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 255UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (mnist_input_t)((int32_t)(value % 256UL) + (0));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (mnist_input_t)drawn;
     }
 }
 
@@ -60,18 +65,18 @@ static int mnist_same_output(mnist_t *net, uint32_t number, uint16_t expected)
     return 1;
 }
 
-/* Train on 2 samples from sample number on; whether all went well */
+/* Train on 2u samples from sample number on; whether all went well */
 static int mnist_learns(mnist_t *net, uint32_t number)
 {
-    mnist_input_t x[2 * MNIST_INPUT_SIZE];
-    uint16_t expected[2];
+    mnist_input_t x[1568u];
+    uint16_t expected[2u];
     uint16_t i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 2u; i++) {
         mnist_sample(number + i, x + (size_t)i * MNIST_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % MNIST_OUTPUT_SIZE);
     }
-    return mnist_train_batch(net, x, expected, 2) == MNIST_OK;
+    return mnist_train_batch(net, x, expected, 2u) == MNIST_OK;
 }
 
 int mnist_selftest(mnist_t *net)
@@ -87,7 +92,7 @@ int mnist_selftest(mnist_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!mnist_same_output(net, i, i)) {
             return number;
@@ -95,14 +100,14 @@ int mnist_selftest(mnist_t *net)
     }
 
     /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 6u; i++) {
         number++;
-        if (!mnist_learns(net, i * 2UL)
+        if (!mnist_learns(net, (uint32_t)i * 2u)
             || mnist_digest(net) != MNIST_READ_U32(&mnist_expected_digest[i])) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!mnist_same_output(net, i, (uint16_t)(4u + i))) {
             return number;

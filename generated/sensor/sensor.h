@@ -66,8 +66,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define SENSOR_INPUT_SIZE 16
-#define SENSOR_OUTPUT_SIZE 4
+#define SENSOR_INPUT_SIZE 16u
+#define SENSOR_OUTPUT_SIZE 4u
 #define SENSOR_SEED 1UL /* the model's own seed, for sensor_init */
 #define SENSOR_BATCH 1u /* samples that one update can sum over */
 #define SENSOR_BLOB_SIZE 873u /* bytes that sensor_save writes */

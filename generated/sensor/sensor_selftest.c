@@ -26,18 +26,23 @@ static const uint32_t sensor_expected_digest[6] SENSOR_FLASH = {
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void sensor_sample(uint32_t number, sensor_input_t x[SENSOR_INPUT_SIZE])
 {
+    const uint32_t span = 256UL; /* how many values x can have, from low on */
+    const int32_t low = -128;
     uint32_t i;
 
     for (i = 0; i < SENSOR_INPUT_SIZE; i++) {
-        uint32_t value = sensor_mix(number * (uint32_t)65536 + i);
+        uint32_t value = sensor_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 255UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (sensor_input_t)((int32_t)(value % 256UL) + (-128));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (sensor_input_t)drawn;
     }
 }
 
@@ -58,18 +63,18 @@ static int sensor_same_output(sensor_t *net, uint32_t number, uint16_t expected)
     return 1;
 }
 
-/* Train on 1 samples from sample number on; whether all went well */
+/* Train on 1u samples from sample number on; whether all went well */
 static int sensor_learns(sensor_t *net, uint32_t number)
 {
-    sensor_input_t x[1 * SENSOR_INPUT_SIZE];
-    uint16_t expected[1];
+    sensor_input_t x[16u];
+    uint16_t expected[1u];
     uint16_t i;
 
-    for (i = 0; i < 1; i++) {
+    for (i = 0; i < 1u; i++) {
         sensor_sample(number + i, x + (size_t)i * SENSOR_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % SENSOR_OUTPUT_SIZE);
     }
-    return sensor_train_batch(net, x, expected, 1) == SENSOR_OK;
+    return sensor_train_batch(net, x, expected, 1u) == SENSOR_OK;
 }
 
 int sensor_selftest(sensor_t *net)
@@ -85,7 +90,7 @@ int sensor_selftest(sensor_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!sensor_same_output(net, i, i)) {
             return number;
@@ -93,14 +98,14 @@ int sensor_selftest(sensor_t *net)
     }
 
     /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 6u; i++) {
         number++;
-        if (!sensor_learns(net, i * 1UL)
+        if (!sensor_learns(net, (uint32_t)i * 1u)
             || sensor_digest(net) != SENSOR_READ_U32(&sensor_expected_digest[i])) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!sensor_same_output(net, i, (uint16_t)(4u + i))) {
             return number;

@@ -35,7 +35,7 @@ static void sine_scale_features_8(
 {
     uint_fast16_t i;
 
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < 8u; i++) {
         /* 1. |product| <= 124846080, limit 2147483647 */
         const int32_t difference =
             (int32_t)raw[i] - SINE_READ_I16(&offset[i]);
@@ -52,14 +52,14 @@ static void sine_dense_forward_8_16(const int8_t *x, const int16_t *W, const int
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 16; o++) {
+    for (o = 0; o < 16u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 33324039, limit 2147483647 */
 
-        for (i = 0; i < 8; i++) {
+        for (i = 0; i < 8u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 8;
+        W = &W[8u];
     }
 }
 
@@ -68,7 +68,7 @@ static void sine_pocket_tanh_16_2048(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 16; o++) {
+    for (o = 0; o < 16u; o++) {
         const int32_t v = sine_div_trunc_i32(h[o], 2048); /* 1. */
 
         /* 2. seven straight pieces */
@@ -92,14 +92,14 @@ static void sine_dense_forward_16_1(const int8_t *x, const int16_t *W, const int
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 1; o++) {
+    for (o = 0; o < 1u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 66615311, limit 2147483647 */
 
-        for (i = 0; i < 16; i++) {
+        for (i = 0; i < 16u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 16;
+        W = &W[16u];
     }
 }
 
@@ -108,7 +108,7 @@ static void sine_pocket_tanh_1_4096(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 1; o++) {
+    for (o = 0; o < 1u; o++) {
         const int32_t v = sine_div_trunc_i32(h[o], 4096); /* 1. */
 
         /* 2. seven straight pieces */
@@ -142,10 +142,10 @@ void sine_init(sine_t *net, uint32_t seed)
 {
     (void)seed; /* nothing here is random */
     net->lr_shift = 0;
-    sine_fill_zero(net->W1, 128);
-    sine_fill_zero(net->b1, 16);
-    sine_fill_zero(net->W2, 16);
-    sine_fill_zero(net->b2, 1);
+    sine_fill_zero(net->W1, 128u);
+    sine_fill_zero(net->b1, 16u);
+    sine_fill_zero(net->W2, 16u);
+    sine_fill_zero(net->b2, 1u);
 }
 
 void sine_forward_row(sine_t *net,

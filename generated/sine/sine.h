@@ -69,8 +69,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define SINE_INPUT_SIZE 8
-#define SINE_OUTPUT_SIZE 1
+#define SINE_INPUT_SIZE 8u
+#define SINE_OUTPUT_SIZE 1u
 #define SINE_SEED 1UL /* the model's own seed, for sine_init */
 #define SINE_BATCH 8u /* samples that one update can sum over */
 #define SINE_BLOB_SIZE 347u /* bytes that sine_save writes */

@@ -26,29 +26,38 @@ static const uint32_t sine_expected_digest[6] SINE_FLASH = {
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void sine_sample(uint32_t number, sine_input_t x[SINE_INPUT_SIZE])
 {
+    const uint32_t span = 65536UL; /* how many values x can have, from low on */
+    const int32_t low = -32768;
     uint32_t i;
 
     for (i = 0; i < SINE_INPUT_SIZE; i++) {
-        uint32_t value = sine_mix(number * (uint32_t)65536 + i);
+        uint32_t value = sine_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 65535UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (sine_input_t)((int32_t)(value % 65536UL) + (-32768));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (sine_input_t)drawn;
     }
 }
 
 static void sine_targets(uint32_t number, sine_target_t y[SINE_OUTPUT_SIZE])
 {
+    const uint32_t span = 201UL; /* how many values y can have, from low on */
+    const int32_t low = -100;
     uint32_t c;
 
     for (c = 0; c < SINE_OUTPUT_SIZE; c++) {
-        const uint32_t value = sine_mix(number * (uint32_t)65536 + (uint32_t)0x80000000 + c);
+        const uint32_t counter = number * (uint32_t)65536u + (uint32_t)0x80000000u + c;
+        const uint32_t value = sine_mix(counter) % span;
+        const int32_t drawn = low + (int32_t)value;
 
-        y[c] = (sine_target_t)((int32_t)(value % 201UL) + (-100));
+        y[c] = (sine_target_t)drawn;
     }
 }
 
@@ -69,18 +78,18 @@ static int sine_same_output(sine_t *net, uint32_t number, uint16_t expected)
     return 1;
 }
 
-/* Train on 2 samples from sample number on; whether all went well */
+/* Train on 2u samples from sample number on; whether all went well */
 static int sine_learns(sine_t *net, uint32_t number)
 {
-    sine_input_t x[2 * SINE_INPUT_SIZE];
-    sine_target_t expected[2 * SINE_OUTPUT_SIZE];
+    sine_input_t x[16u];
+    sine_target_t expected[2u];
     uint16_t i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 2u; i++) {
         sine_sample(number + i, x + (size_t)i * SINE_INPUT_SIZE);
         sine_targets(number + i, expected + (size_t)i * SINE_OUTPUT_SIZE);
     }
-    return sine_train_batch(net, x, expected, 2) == SINE_OK;
+    return sine_train_batch(net, x, expected, 2u) == SINE_OK;
 }
 
 int sine_selftest(sine_t *net)
@@ -96,7 +105,7 @@ int sine_selftest(sine_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!sine_same_output(net, i, i)) {
             return number;
@@ -104,14 +113,14 @@ int sine_selftest(sine_t *net)
     }
 
     /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 6u; i++) {
         number++;
-        if (!sine_learns(net, i * 2UL)
+        if (!sine_learns(net, (uint32_t)i * 2u)
             || sine_digest(net) != SINE_READ_U32(&sine_expected_digest[i])) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!sine_same_output(net, i, (uint16_t)(4u + i))) {
             return number;

@@ -46,14 +46,14 @@ static void xor_net_dense_forward_2_8(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 8; o++) {
+    for (o = 0; o < 8u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 16743937, limit 2147483647 */
 
-        for (i = 0; i < 2; i++) {
+        for (i = 0; i < 2u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 2;
+        W = &W[2u];
     }
 }
 
@@ -62,7 +62,7 @@ static void xor_net_pocket_tanh_8_512(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 8; o++) {
+    for (o = 0; o < 8u; o++) {
         const int32_t v = xor_net_div_trunc_i32(h[o], 512); /* 1. */
 
         /* 2. seven straight pieces */
@@ -87,14 +87,14 @@ static void xor_net_dense_forward_8_2(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 2; o++) {
+    for (o = 0; o < 2u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 33324039, limit 2147483647 */
 
-        for (i = 0; i < 8; i++) {
+        for (i = 0; i < 8u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 8;
+        W = &W[8u];
     }
 }
 
@@ -103,7 +103,7 @@ static void xor_net_pocket_tanh_2_2048(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 2; o++) {
+    for (o = 0; o < 2u; o++) {
         const int32_t v = xor_net_div_trunc_i32(h[o], 2048); /* 1. */
 
         /* 2. seven straight pieces */
@@ -137,10 +137,10 @@ static void xor_net_draw_uniform(
 void xor_net_init(xor_net_t *net, uint32_t seed)
 {
     net->lr_shift = 0;
-    xor_net_draw_uniform(seed, net->W1, 16, 257, 198);
-    xor_net_draw_uniform(seed, net->b1, 8, 513, 198);
-    xor_net_draw_uniform(seed, net->W2, 16, 258, 198);
-    xor_net_draw_uniform(seed, net->b2, 2, 514, 198);
+    xor_net_draw_uniform(seed, net->W1, 16u, 257u, 198u);
+    xor_net_draw_uniform(seed, net->b1, 8u, 513u, 198u);
+    xor_net_draw_uniform(seed, net->W2, 16u, 258u, 198u);
+    xor_net_draw_uniform(seed, net->b2, 2u, 514u, 198u);
 }
 
 void xor_net_forward_row(xor_net_t *net,

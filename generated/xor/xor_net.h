@@ -64,8 +64,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define XOR_NET_INPUT_SIZE 2
-#define XOR_NET_OUTPUT_SIZE 2
+#define XOR_NET_INPUT_SIZE 2u
+#define XOR_NET_OUTPUT_SIZE 2u
 #define XOR_NET_SEED 1UL /* the model's own seed, for xor_net_init */
 #define XOR_NET_BATCH 4u /* samples that one update can sum over */
 #define XOR_NET_BLOB_SIZE 109u /* bytes that xor_net_save writes */

@@ -26,18 +26,23 @@ static const uint32_t xor_net_expected_digest[6] XOR_NET_FLASH = {
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void xor_net_sample(uint32_t number, xor_net_input_t x[XOR_NET_INPUT_SIZE])
 {
+    const uint32_t span = 256UL; /* how many values x can have, from low on */
+    const int32_t low = 0;
     uint32_t i;
 
     for (i = 0; i < XOR_NET_INPUT_SIZE; i++) {
-        uint32_t value = xor_net_mix(number * (uint32_t)65536 + i);
+        uint32_t value = xor_net_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 255UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (xor_net_input_t)((int32_t)(value % 256UL) + (0));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (xor_net_input_t)drawn;
     }
 }
 
@@ -58,18 +63,18 @@ static int xor_net_same_output(xor_net_t *net, uint32_t number, uint16_t expecte
     return 1;
 }
 
-/* Train on 2 samples from sample number on; whether all went well */
+/* Train on 2u samples from sample number on; whether all went well */
 static int xor_net_learns(xor_net_t *net, uint32_t number)
 {
-    xor_net_input_t x[2 * XOR_NET_INPUT_SIZE];
-    uint16_t expected[2];
+    xor_net_input_t x[4u];
+    uint16_t expected[2u];
     uint16_t i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 2u; i++) {
         xor_net_sample(number + i, x + (size_t)i * XOR_NET_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % XOR_NET_OUTPUT_SIZE);
     }
-    return xor_net_train_batch(net, x, expected, 2) == XOR_NET_OK;
+    return xor_net_train_batch(net, x, expected, 2u) == XOR_NET_OK;
 }
 
 int xor_net_selftest(xor_net_t *net)
@@ -85,7 +90,7 @@ int xor_net_selftest(xor_net_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!xor_net_same_output(net, i, i)) {
             return number;
@@ -93,14 +98,14 @@ int xor_net_selftest(xor_net_t *net)
     }
 
     /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 6u; i++) {
         number++;
-        if (!xor_net_learns(net, i * 2UL)
+        if (!xor_net_learns(net, (uint32_t)i * 2u)
             || xor_net_digest(net) != XOR_NET_READ_U32(&xor_net_expected_digest[i])) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!xor_net_same_output(net, i, (uint16_t)(4u + i))) {
             return number;

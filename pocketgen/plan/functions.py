@@ -13,10 +13,11 @@ from typing import Any
 
 from pocketgen.ir import Accumulator, Program, Step
 from pocketgen.plan.places import Places, is_constant
-from pocketgen.plan.words import c_type, number, short_type, wrapped
+from pocketgen.plan.words import c_type, number, short_type, unsigned, wrapped
 
 SCALAR_TYPES = {"label": "uint16_t", "count": "uint16_t", "seed": "uint32_t"}
 PASSED_TYPES = {"n": "uint32_t", "stream": "uint32_t", "limit": "uint16_t"}
+STRIDES = ("tile", "block")  # sizes that count elements, as those of the arguments' shapes do
 HIDDEN_SIZES = ("headroom", "batch")  # what bounds needs to know, but no template prints
 
 
@@ -100,7 +101,7 @@ class Workshop:
         ]
         if step.update is not None:
             arguments += [self.argument(name, row) for name in step.update.operands.values()]
-        arguments += [f"{step.sizes[size]}" for size in step.kernel.passed]
+        arguments += [unsigned(step.sizes[size]) for size in step.kernel.passed]
         indent = 8 if row == "i" else 4
         return Call(step.note, wrapped(f"{kernel.name}(", arguments, ");", indent))
 
@@ -113,12 +114,12 @@ class Workshop:
             # The forward functions are handed one sample, the training function a whole batch.
             if row != "i":
                 return name
-            return f"{name}[i]" if not buffer.shape else f"{name} + (size_t)i * {buffer.size}u"
+            return f"{name}[i]" if not buffer.shape else f"{name} + (size_t)i * {unsigned(buffer.size)}"
         if is_constant(buffer):
             return f"{self.program.name}_{name}"
         member = f"net->{self.places.member[name]}"
         if buffer.per_sample and buffer.kept and row:
-            return f"{member} + (size_t){row} * {buffer.size}u"
+            return f"{member} + (size_t){row} * {unsigned(buffer.size)}"
         return member
 
     def kernel(self, step: Step) -> SimpleNamespace:
@@ -156,6 +157,7 @@ class Workshop:
     ) -> SimpleNamespace:
         """Everything that a kernel's template asks for."""
         kernel = step.kernel
+        counts = {*STRIDES, *(size for arg in kernel.args for size in arg.shape)}
         sums = {sum_name(a, operands): Sum.of(a) for a in step.accumulators}
         functions = self.primitives(step, operands)
         passed = () if step.update is None else tuple(step.update.operands)
@@ -163,7 +165,7 @@ class Workshop:
         result = "int16_t" if kernel.element else "void"
         return SimpleNamespace(
             **operands,
-            **{n: number(n, v) for n, v in printed.items()},
+            **{n: number(n, v, n in counts) for n, v in printed.items()},
             **sums,
             **functions,
             name=name,

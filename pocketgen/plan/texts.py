@@ -17,7 +17,7 @@ from pocketgen.intmath import INT_LIMITS
 from pocketgen.ir import Program, Step
 from pocketgen.plan.functions import Call, integer_function
 from pocketgen.plan.places import Field, MemoryRow, constants, is_constant, locate, memory_table
-from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type
+from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type, unsigned
 from pocketgen.selftest import FORWARD_SAMPLES, TRAINING_STEPS, Vectors
 from pocketgen.store import LR_SHIFT_LIMIT, VERSION, blob_size, payload_size
 
@@ -79,23 +79,23 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
     output = f"net->{locate(program).member[program.output]}"
     state_bytes = sum(field.bytes for field in fields)
     return {
-        "input_size": x.size,
-        "output_size": y.size,
+        "input_size": unsigned(x.size),
+        "output_size": unsigned(y.size),
         "seed": f"{program.seed}UL",
-        "batch": f"{program.batch}u",
+        "batch": unsigned(program.batch),
         "input_type": c_type(x.dtype),
         "output_type": c_type(y.dtype),
         "output_field": output,
         "target_type": c_type(target.dtype) if target else "",
         "target_note": f"targets: {target.proven.low}..{target.proven.high}" if target else "",
         "state_bytes": state_bytes,
-        "blob_version": f"{VERSION}u",
-        "blob_size": f"{blob_size(program)}u",
-        "payload_size": f"{payload_size(program)}u",
+        "blob_version": unsigned(VERSION),
+        "blob_size": unsigned(blob_size(program)),
+        "payload_size": unsigned(payload_size(program)),
         "payload_words": ", ".join([*(p.name for p in program.parameters), "lr_shift (8 bits)"]),
         "layout_low": f"0x{program.layout_digest & 0xFFFFFFFF:08x}UL",
         "layout_high": f"0x{program.layout_digest >> 32:08x}UL",
-        "lr_shift_limit": LR_SHIFT_LIMIT,
+        "lr_shift_limit": unsigned(LR_SHIFT_LIMIT),
         "store_title": "save, load and digest" if program.training else "digest",
         "read_parameter": (
             "value[i]" if program.training else f"{program.name.upper()}_READ_I16(&value[i])"
@@ -103,7 +103,8 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
         "parameters": tuple(
             SimpleNamespace(
                 expression=f"net->{p.name}" if program.training else f"{program.name}_{p.name}",
-                count=p.size,
+                count=unsigned(p.size),
+                bytes=unsigned(2 * p.size),
                 limit=p.proven.magnitude,
             )
             for p in program.parameters
@@ -176,7 +177,7 @@ def wanted(program: Program) -> dict[str, Any]:
             f"label: n classes, each {each}." if labelled else f"y: n rows of {each}."
         ),
         "expected_error": f"{upper}_ERR_{'LABEL' if labelled else 'RANGE'}",
-        "expected_size": "1u" if labelled else f"{program.classes}u",
+        "expected_size": unsigned(1 if labelled else program.classes),
         "expected_pointer": f"const {kind} *{name}",
         "expected_check": expected_check(program),
         "target_typedef": f"typedef {c_type(target.dtype)} {prefix}_target_t;" if target else "",
@@ -273,26 +274,26 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
     return {
         "selftest_tables": tuple(tables),
         "selftest_functions": (integer_function(prefix, "mix", ""),),
-        "selftest_batch": vectors.batch,
-        "selftest_forward": FORWARD_SAMPLES,
-        "selftest_steps": TRAINING_STEPS,
+        "selftest_batch": unsigned(vectors.batch),
+        "selftest_values": unsigned(vectors.batch * program.buffers[program.input].size),
+        "selftest_forward": unsigned(FORWARD_SAMPLES),
+        "selftest_steps": unsigned(TRAINING_STEPS),
         "selftest_stack": vectors.batch
         * program.buffers[program.input].size
         * item_bytes(c_type(program.buffers[program.input].dtype)),
         "start_digest": f"0x{vectors.start_digest:08x}UL",
         "input_low": limits.low,
-        "input_last": limits.high - limits.low,
-        "input_span": limits.high - limits.low + 1,
+        "input_span": f"{limits.high - limits.low + 1}UL",
         "target_low": targets.proven.low if targets else 0,
-        "target_span": targets.proven.high - targets.proven.low + 1 if targets else 0,
+        "target_span": f"{targets.proven.high - targets.proven.low + 1}UL" if targets else "",
         "read_expected_output": (
             f"{read}(&{prefix}_expected_output[expected * {upper}_OUTPUT_SIZE + c])"
         ),
         "read_expected_digest": f"{upper}_READ_U32(&{prefix}_expected_digest[i])",
         "selftest_expected": (
-            f"uint16_t expected[{vectors.batch}];"
+            f"uint16_t expected[{unsigned(vectors.batch)}];"
             if labelled
-            else f"{prefix}_target_t expected[{vectors.batch} * {upper}_OUTPUT_SIZE];"
+            else f"{prefix}_target_t expected[{unsigned(vectors.batch * output.size)}];"
         ),
         "selftest_expect": (
             f"expected[i] = (uint16_t)((number + i) % {upper}_OUTPUT_SIZE);"

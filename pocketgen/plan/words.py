@@ -30,9 +30,16 @@ def item_bytes(type_name: str) -> int:
     return int(np.dtype(type_name.removesuffix("_t")).itemsize)
 
 
-def number(name: str, value: int) -> int | str:
-    """A size as C writes it: keys of random numbers are unsigned words."""
-    return f"0x{value:08x}UL" if name == "key" else value
+def number(name: str, value: int, counts: bool) -> int | str:
+    """A size as C writes it: unsigned where it counts something, or is a key of random numbers."""
+    if name == "key":
+        return f"0x{value:08x}UL"
+    return unsigned(value) if counts else value
+
+
+def unsigned(value: int) -> str:
+    """A number without a sign, as C writes it."""
+    return f"{value}u"
 
 
 def shape_text(shape: Sequence[int]) -> str:
