@@ -24,9 +24,9 @@ GENERATED = repository_root / "generated"
 SMALL = [subject for subject in SUBJECTS if subject.model.name not in PREFIXES]
 OPTIONS = ["--std=c99", "--platform=arm32-wchar_t4", "--addon=misra", "--quiet"]
 # The rules that MISRA C:2012 calls advisory; all others are required or mandatory.
-ADVISORY = set(
+ADVISORY = (
     "1.2 2.3 2.4 2.5 2.6 2.7 5.9 8.7 8.9 8.11 8.13 10.5 11.4 11.5 12.1 12.3 12.4 13.3 13.4 "
-    "15.1 15.4 15.5 17.5 17.8 18.4 18.5 19.2 20.1 20.5 20.10 21.12".split()
+    "15.1 15.4 15.5 17.5 17.8 18.4 18.5 19.2 20.1 20.5 20.10 21.12"
 )
 # Not rules of MISRA: what is certainly or probably wrong in any C.
 FAULTS = ["--enable=warning,portability", "--inline-suppr"]
@@ -91,8 +91,10 @@ def test_nothing_else_is_said(found: list[tuple[str, str]]) -> None:
 def test_required_rules_are_clean(found: list[tuple[str, str]]) -> None:
     """Only advisory rules are deviated from, in truth and on the page."""
     printed = {identifier.removeprefix("misra-c2012-") for identifier, _ in found}
-    assert {rule for rule in printed if rule[0].isdigit()} <= ADVISORY
-    assert set(deviations().items()) <= {(rule, "advisory") for rule in ADVISORY}
+    advisory = set(ADVISORY.split())
+    assert {rule for rule in printed if rule[0].isdigit()} <= advisory
+    assert set(deviations()) <= advisory
+    assert set(deviations().values()) == {"advisory"}
 
 
 def test_the_table_is_in_order() -> None:
@@ -110,4 +112,6 @@ def test_a_violation_is_seen(tmp_path: Path) -> None:
         text + "int one_own_spin(int n);\nint one_own_spin(int n)\n{\nagain:\n"
         "    n--;\n    if (n > 0) {\n        goto again;\n    }\n    return n;\n}\n"
     )
-    assert "misra-c2012-15.1" in {identifier for identifier, _ in findings(tmp_path, sources(subject))}
+    assert "misra-c2012-15.1" in {
+        identifier for identifier, _ in findings(tmp_path, sources(subject))
+    }

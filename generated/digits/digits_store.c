@@ -131,7 +131,7 @@ static const uint8_t *digits_get_values(const uint8_t *blob, int16_t *value, uin
 
 size_t digits_save(const digits_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + digits_payload_at;
+    uint8_t *payload;
 
     if (size < DIGITS_BLOB_SIZE) {
         return 0;
@@ -144,6 +144,7 @@ size_t digits_save(const digits_t *net, uint8_t *blob, size_t size)
     digits_put_u32(blob + digits_layout_at, 0x5c5c9cdcUL);
     digits_put_u32(blob + digits_layout_at + 4, 0xb161a796UL);
     digits_put_u32(blob + 16, DIGITS_PAYLOAD_SIZE);
+    payload = blob + digits_payload_at;
     payload = digits_put_values(payload, net->W1, 3072u);
     payload = digits_put_values(payload, net->b1, 48u);
     payload = digits_put_values(payload, net->W2, 480u);
@@ -155,7 +156,7 @@ size_t digits_save(const digits_t *net, uint8_t *blob, size_t size)
 
 int digits_load(digits_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + digits_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < digits_payload_at) {
@@ -182,6 +183,7 @@ int digits_load(digits_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + digits_payload_at;
     if (!digits_in_range(payload, 3072u, 32767)) {
         return DIGITS_ERR_RANGE;
     }

@@ -135,7 +135,7 @@ static const uint8_t *fashion_mnist_get_values(const uint8_t *blob, int16_t *val
 
 size_t fashion_mnist_save(const fashion_mnist_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + fashion_mnist_payload_at;
+    uint8_t *payload;
 
     if (size < FASHION_MNIST_BLOB_SIZE) {
         return 0;
@@ -148,6 +148,7 @@ size_t fashion_mnist_save(const fashion_mnist_t *net, uint8_t *blob, size_t size
     fashion_mnist_put_u32(blob + fashion_mnist_layout_at, 0x942bc5f9UL);
     fashion_mnist_put_u32(blob + fashion_mnist_layout_at + 4, 0x8f02ac66UL);
     fashion_mnist_put_u32(blob + 16, FASHION_MNIST_PAYLOAD_SIZE);
+    payload = blob + fashion_mnist_payload_at;
     payload = fashion_mnist_put_values(payload, net->W1, 156800u);
     payload = fashion_mnist_put_values(payload, net->b1, 200u);
     payload = fashion_mnist_put_values(payload, net->W2, 20000u);
@@ -163,7 +164,7 @@ size_t fashion_mnist_save(const fashion_mnist_t *net, uint8_t *blob, size_t size
 
 int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + fashion_mnist_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < fashion_mnist_payload_at) {
@@ -190,6 +191,7 @@ int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + fashion_mnist_payload_at;
     if (!fashion_mnist_in_range(payload, 156800u, 10741)) {
         return FASHION_MNIST_ERR_RANGE;
     }

@@ -133,7 +133,7 @@ static const uint8_t *mnist_get_values(const uint8_t *blob, int16_t *value, uint
 
 size_t mnist_save(const mnist_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + mnist_payload_at;
+    uint8_t *payload;
 
     if (size < MNIST_BLOB_SIZE) {
         return 0;
@@ -146,6 +146,7 @@ size_t mnist_save(const mnist_t *net, uint8_t *blob, size_t size)
     mnist_put_u32(blob + mnist_layout_at, 0x0f19a110UL);
     mnist_put_u32(blob + mnist_layout_at + 4, 0x29df416cUL);
     mnist_put_u32(blob + 16, MNIST_PAYLOAD_SIZE);
+    payload = blob + mnist_payload_at;
     payload = mnist_put_values(payload, net->W1, 78400u);
     payload = mnist_put_values(payload, net->b1, 100u);
     payload = mnist_put_values(payload, net->W2, 5000u);
@@ -159,7 +160,7 @@ size_t mnist_save(const mnist_t *net, uint8_t *blob, size_t size)
 
 int mnist_load(mnist_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + mnist_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < mnist_payload_at) {
@@ -186,6 +187,7 @@ int mnist_load(mnist_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + mnist_payload_at;
     if (!mnist_in_range(payload, 78400u, 10741)) {
         return MNIST_ERR_RANGE;
     }

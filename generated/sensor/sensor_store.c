@@ -131,7 +131,7 @@ static const uint8_t *sensor_get_values(const uint8_t *blob, int16_t *value, uin
 
 size_t sensor_save(const sensor_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + sensor_payload_at;
+    uint8_t *payload;
 
     if (size < SENSOR_BLOB_SIZE) {
         return 0;
@@ -144,6 +144,7 @@ size_t sensor_save(const sensor_t *net, uint8_t *blob, size_t size)
     sensor_put_u32(blob + sensor_layout_at, 0xf83edfa5UL);
     sensor_put_u32(blob + sensor_layout_at + 4, 0x9c1471bfUL);
     sensor_put_u32(blob + 16, SENSOR_PAYLOAD_SIZE);
+    payload = blob + sensor_payload_at;
     payload = sensor_put_values(payload, net->W1, 320u);
     payload = sensor_put_values(payload, net->b1, 20u);
     payload = sensor_put_values(payload, net->W2, 80u);
@@ -155,7 +156,7 @@ size_t sensor_save(const sensor_t *net, uint8_t *blob, size_t size)
 
 int sensor_load(sensor_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + sensor_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < sensor_payload_at) {
@@ -182,6 +183,7 @@ int sensor_load(sensor_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + sensor_payload_at;
     if (!sensor_in_range(payload, 320u, 32767)) {
         return SENSOR_ERR_RANGE;
     }

@@ -131,7 +131,7 @@ static const uint8_t *sine_get_values(const uint8_t *blob, int16_t *value, uint3
 
 size_t sine_save(const sine_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + sine_payload_at;
+    uint8_t *payload;
 
     if (size < SINE_BLOB_SIZE) {
         return 0;
@@ -144,6 +144,7 @@ size_t sine_save(const sine_t *net, uint8_t *blob, size_t size)
     sine_put_u32(blob + sine_layout_at, 0x39055f22UL);
     sine_put_u32(blob + sine_layout_at + 4, 0x8deec79aUL);
     sine_put_u32(blob + 16, SINE_PAYLOAD_SIZE);
+    payload = blob + sine_payload_at;
     payload = sine_put_values(payload, net->W1, 128u);
     payload = sine_put_values(payload, net->b1, 16u);
     payload = sine_put_values(payload, net->W2, 16u);
@@ -155,7 +156,7 @@ size_t sine_save(const sine_t *net, uint8_t *blob, size_t size)
 
 int sine_load(sine_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + sine_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < sine_payload_at) {
@@ -182,6 +183,7 @@ int sine_load(sine_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + sine_payload_at;
     if (!sine_in_range(payload, 128u, 32767)) {
         return SINE_ERR_RANGE;
     }

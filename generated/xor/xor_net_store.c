@@ -131,7 +131,7 @@ static const uint8_t *xor_net_get_values(const uint8_t *blob, int16_t *value, ui
 
 size_t xor_net_save(const xor_net_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + xor_net_payload_at;
+    uint8_t *payload;
 
     if (size < XOR_NET_BLOB_SIZE) {
         return 0;
@@ -144,6 +144,7 @@ size_t xor_net_save(const xor_net_t *net, uint8_t *blob, size_t size)
     xor_net_put_u32(blob + xor_net_layout_at, 0xc84d37efUL);
     xor_net_put_u32(blob + xor_net_layout_at + 4, 0x0e12551cUL);
     xor_net_put_u32(blob + 16, XOR_NET_PAYLOAD_SIZE);
+    payload = blob + xor_net_payload_at;
     payload = xor_net_put_values(payload, net->W1, 16u);
     payload = xor_net_put_values(payload, net->b1, 8u);
     payload = xor_net_put_values(payload, net->W2, 16u);
@@ -155,7 +156,7 @@ size_t xor_net_save(const xor_net_t *net, uint8_t *blob, size_t size)
 
 int xor_net_load(xor_net_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + xor_net_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < xor_net_payload_at) {
@@ -182,6 +183,7 @@ int xor_net_load(xor_net_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + xor_net_payload_at;
     if (!xor_net_in_range(payload, 16u, 32767)) {
         return XOR_NET_ERR_RANGE;
     }

@@ -114,7 +114,11 @@ class Workshop:
             # The forward functions are handed one sample, the training function a whole batch.
             if row != "i":
                 return name
-            return f"{name}[i]" if not buffer.shape else f"{name} + (size_t)i * {unsigned(buffer.size)}"
+            return (
+                f"{name}[i]"
+                if not buffer.shape
+                else f"{name} + (size_t)i * {unsigned(buffer.size)}"
+            )
         if is_constant(buffer):
             return f"{self.program.name}_{name}"
         member = f"net->{self.places.member[name]}"

@@ -18,7 +18,7 @@ from pocketgen.ir import Program, Step
 from pocketgen.plan.functions import Call, integer_function
 from pocketgen.plan.places import Field, MemoryRow, constants, is_constant, locate, memory_table
 from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type, unsigned
-from pocketgen.selftest import FORWARD_SAMPLES, TRAINING_STEPS, Vectors
+from pocketgen.selftest import EXTREME_STEPS, FORWARD_SAMPLES, SLOWED_STEPS, STEPS, Vectors
 from pocketgen.store import LR_SHIFT_LIMIT, VERSION, blob_size, payload_size
 
 # What gcc and clang call on Arm for arithmetic that a core has no instruction for.
@@ -277,7 +277,9 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
         "selftest_batch": unsigned(vectors.batch),
         "selftest_values": unsigned(vectors.batch * program.buffers[program.input].size),
         "selftest_forward": unsigned(FORWARD_SAMPLES),
-        "selftest_steps": unsigned(TRAINING_STEPS),
+        "selftest_steps": unsigned(STEPS),
+        "selftest_slowed": unsigned(STEPS + SLOWED_STEPS),
+        "selftest_extreme": unsigned(STEPS + SLOWED_STEPS + EXTREME_STEPS),
         "selftest_stack": vectors.batch
         * program.buffers[program.input].size
         * item_bytes(c_type(program.buffers[program.input].dtype)),
@@ -289,7 +291,7 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
         "read_expected_output": (
             f"{read}(&{prefix}_expected_output[expected * {upper}_OUTPUT_SIZE + c])"
         ),
-        "read_expected_digest": f"{upper}_READ_U32(&{prefix}_expected_digest[i])",
+        "read_expected_digest": f"{upper}_READ_U32(&{prefix}_expected_digest[step])",
         "selftest_expected": (
             f"uint16_t expected[{unsigned(vectors.batch)}];"
             if labelled
