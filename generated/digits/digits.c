@@ -3,9 +3,11 @@
 #include "digits.h"
 
 /* no padding between the fields */
-typedef char digits_check_state[(sizeof(digits_t) - 13853u < sizeof(int64_t)) ? 1 : -1];
+typedef char digits_check_state[
+    (sizeof(digits_t) - 13853u < sizeof(int64_t)) ? 1 : -1];
 /* two's complement, division toward zero */
-typedef char digits_check_negative[((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
+typedef char digits_check_negative[
+    ((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
 
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t digits_div_trunc_i32(int32_t n, int32_t d)

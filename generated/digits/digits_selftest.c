@@ -49,7 +49,7 @@ static void digits_sample(uint32_t number, digits_input_t x[DIGITS_INPUT_SIZE])
     }
 }
 
-/* Whether outputs and prediction of sample number are the reference's; expected: row of digits_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int digits_same_output(digits_t *net, uint32_t number, uint16_t expected)
 {
     digits_input_t x[DIGITS_INPUT_SIZE];
@@ -60,7 +60,9 @@ static int digits_same_output(digits_t *net, uint32_t number, uint16_t expected)
     digits_sample(number, x);
     digits_forward(net, x, y);
     for (c = 0; c < DIGITS_OUTPUT_SIZE; c++) {
-        if (y[c] != DIGITS_READ_I8(&digits_expected_output[expected * DIGITS_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * DIGITS_OUTPUT_SIZE + c;
+
+        if (y[c] != DIGITS_READ_I8(&digits_expected_output[at])) {
             return 0;
         }
         if (y[c] > y[best]) {
@@ -76,14 +78,18 @@ static int digits_learns(digits_t *net, uint16_t step)
     const uint32_t number = (uint32_t)step * 2u;
     digits_input_t x[128u];
     uint16_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
     for (i = 0; i < 2u; i++) {
         digits_sample(number + i, x + (size_t)i * DIGITS_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % DIGITS_OUTPUT_SIZE);
     }
-    return digits_train_batch(net, x, expected, 2u) == DIGITS_OK
-        && digits_digest(net) == DIGITS_READ_U32(&digits_expected_digest[step]);
+    if (digits_train_batch(net, x, expected, 2u) != DIGITS_OK) {
+        return 0;
+    }
+    digest = DIGITS_READ_U32(&digits_expected_digest[step]);
+    return digits_digest(net) == digest;
 }
 
 /* Weights at their clamp, on one side and the other in turn; w: n values */

@@ -182,7 +182,7 @@ int digits_load(digits_t *net, const uint8_t *blob, size_t size)
         return DIGITS_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
     payload = blob + digits_payload_at;
     if (!digits_in_range(payload, 3072u, 32767)) {
         return DIGITS_ERR_RANGE;

@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(DIGITS_DEBUG)
 static uint32_t digits_clamped_count;
-#define DIGITS_COUNT_CLAMPED(condition) (digits_clamped_count += (condition) ? 1u : 0u)
+#define DIGITS_COUNT_CLAMPED(condition) \
+    (digits_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t digits_clamped(void)
 {

@@ -49,7 +49,7 @@ static void fashion_mnist_sample(uint32_t number, fashion_mnist_input_t x[FASHIO
     }
 }
 
-/* Whether outputs and prediction of sample number are the reference's; expected: row of fashion_mnist_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int fashion_mnist_same_output(fashion_mnist_t *net, uint32_t number, uint16_t expected)
 {
     fashion_mnist_input_t x[FASHION_MNIST_INPUT_SIZE];
@@ -60,7 +60,9 @@ static int fashion_mnist_same_output(fashion_mnist_t *net, uint32_t number, uint
     fashion_mnist_sample(number, x);
     fashion_mnist_forward(net, x, y);
     for (c = 0; c < FASHION_MNIST_OUTPUT_SIZE; c++) {
-        if (y[c] != FASHION_MNIST_READ_I8(&fashion_mnist_expected_output[expected * FASHION_MNIST_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * FASHION_MNIST_OUTPUT_SIZE + c;
+
+        if (y[c] != FASHION_MNIST_READ_I8(&fashion_mnist_expected_output[at])) {
             return 0;
         }
         if (y[c] > y[best]) {
@@ -76,14 +78,18 @@ static int fashion_mnist_learns(fashion_mnist_t *net, uint16_t step)
     const uint32_t number = (uint32_t)step * 2u;
     fashion_mnist_input_t x[1568u];
     uint16_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
     for (i = 0; i < 2u; i++) {
         fashion_mnist_sample(number + i, x + (size_t)i * FASHION_MNIST_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % FASHION_MNIST_OUTPUT_SIZE);
     }
-    return fashion_mnist_train_batch(net, x, expected, 2u) == FASHION_MNIST_OK
-        && fashion_mnist_digest(net) == FASHION_MNIST_READ_U32(&fashion_mnist_expected_digest[step]);
+    if (fashion_mnist_train_batch(net, x, expected, 2u) != FASHION_MNIST_OK) {
+        return 0;
+    }
+    digest = FASHION_MNIST_READ_U32(&fashion_mnist_expected_digest[step]);
+    return fashion_mnist_digest(net) == digest;
 }
 
 /* Weights at their clamp, on one side and the other in turn; w: n values */

@@ -190,7 +190,7 @@ int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
         return FASHION_MNIST_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
     payload = blob + fashion_mnist_payload_at;
     if (!fashion_mnist_in_range(payload, 156800u, 10741)) {
         return FASHION_MNIST_ERR_RANGE;

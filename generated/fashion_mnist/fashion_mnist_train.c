@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(FASHION_MNIST_DEBUG)
 static uint32_t fashion_mnist_clamped_count;
-#define FASHION_MNIST_COUNT_CLAMPED(condition) (fashion_mnist_clamped_count += (condition) ? 1u : 0u)
+#define FASHION_MNIST_COUNT_CLAMPED(condition) \
+    (fashion_mnist_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t fashion_mnist_clamped(void)
 {

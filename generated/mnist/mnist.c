@@ -3,9 +3,11 @@
 #include "mnist.h"
 
 /* no padding between the fields */
-typedef char mnist_check_state[(sizeof(mnist_t) - 196521u < sizeof(int64_t)) ? 1 : -1];
+typedef char mnist_check_state[
+    (sizeof(mnist_t) - 196521u < sizeof(int64_t)) ? 1 : -1];
 /* two's complement, division toward zero */
-typedef char mnist_check_negative[((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
+typedef char mnist_check_negative[
+    ((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
 
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t mnist_div_trunc_i32(int32_t n, int32_t d)

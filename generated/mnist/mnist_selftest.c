@@ -49,7 +49,7 @@ static void mnist_sample(uint32_t number, mnist_input_t x[MNIST_INPUT_SIZE])
     }
 }
 
-/* Whether outputs and prediction of sample number are the reference's; expected: row of mnist_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int mnist_same_output(mnist_t *net, uint32_t number, uint16_t expected)
 {
     mnist_input_t x[MNIST_INPUT_SIZE];
@@ -60,7 +60,9 @@ static int mnist_same_output(mnist_t *net, uint32_t number, uint16_t expected)
     mnist_sample(number, x);
     mnist_forward(net, x, y);
     for (c = 0; c < MNIST_OUTPUT_SIZE; c++) {
-        if (y[c] != MNIST_READ_I8(&mnist_expected_output[expected * MNIST_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * MNIST_OUTPUT_SIZE + c;
+
+        if (y[c] != MNIST_READ_I8(&mnist_expected_output[at])) {
             return 0;
         }
         if (y[c] > y[best]) {
@@ -76,14 +78,18 @@ static int mnist_learns(mnist_t *net, uint16_t step)
     const uint32_t number = (uint32_t)step * 2u;
     mnist_input_t x[1568u];
     uint16_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
     for (i = 0; i < 2u; i++) {
         mnist_sample(number + i, x + (size_t)i * MNIST_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % MNIST_OUTPUT_SIZE);
     }
-    return mnist_train_batch(net, x, expected, 2u) == MNIST_OK
-        && mnist_digest(net) == MNIST_READ_U32(&mnist_expected_digest[step]);
+    if (mnist_train_batch(net, x, expected, 2u) != MNIST_OK) {
+        return 0;
+    }
+    digest = MNIST_READ_U32(&mnist_expected_digest[step]);
+    return mnist_digest(net) == digest;
 }
 
 /* Weights at their clamp, on one side and the other in turn; w: n values */

@@ -186,7 +186,7 @@ int mnist_load(mnist_t *net, const uint8_t *blob, size_t size)
         return MNIST_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
     payload = blob + mnist_payload_at;
     if (!mnist_in_range(payload, 78400u, 10741)) {
         return MNIST_ERR_RANGE;

@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(MNIST_DEBUG)
 static uint32_t mnist_clamped_count;
-#define MNIST_COUNT_CLAMPED(condition) (mnist_clamped_count += (condition) ? 1u : 0u)
+#define MNIST_COUNT_CLAMPED(condition) \
+    (mnist_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t mnist_clamped(void)
 {

@@ -47,7 +47,7 @@ static void sensor_sample(uint32_t number, sensor_input_t x[SENSOR_INPUT_SIZE])
     }
 }
 
-/* Whether outputs and prediction of sample number are the reference's; expected: row of sensor_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int sensor_same_output(sensor_t *net, uint32_t number, uint16_t expected)
 {
     sensor_input_t x[SENSOR_INPUT_SIZE];
@@ -58,7 +58,9 @@ static int sensor_same_output(sensor_t *net, uint32_t number, uint16_t expected)
     sensor_sample(number, x);
     sensor_forward(net, x, y);
     for (c = 0; c < SENSOR_OUTPUT_SIZE; c++) {
-        if (y[c] != SENSOR_READ_I8(&sensor_expected_output[expected * SENSOR_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * SENSOR_OUTPUT_SIZE + c;
+
+        if (y[c] != SENSOR_READ_I8(&sensor_expected_output[at])) {
             return 0;
         }
         if (y[c] > y[best]) {
@@ -74,14 +76,18 @@ static int sensor_learns(sensor_t *net, uint16_t step)
     const uint32_t number = (uint32_t)step * 1u;
     sensor_input_t x[16u];
     uint16_t expected[1u];
+    uint32_t digest;
     uint16_t i;
 
     for (i = 0; i < 1u; i++) {
         sensor_sample(number + i, x + (size_t)i * SENSOR_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % SENSOR_OUTPUT_SIZE);
     }
-    return sensor_train_batch(net, x, expected, 1u) == SENSOR_OK
-        && sensor_digest(net) == SENSOR_READ_U32(&sensor_expected_digest[step]);
+    if (sensor_train_batch(net, x, expected, 1u) != SENSOR_OK) {
+        return 0;
+    }
+    digest = SENSOR_READ_U32(&sensor_expected_digest[step]);
+    return sensor_digest(net) == digest;
 }
 
 /* Weights at their clamp, on one side and the other in turn; w: n values */

@@ -182,7 +182,7 @@ int sensor_load(sensor_t *net, const uint8_t *blob, size_t size)
         return SENSOR_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
     payload = blob + sensor_payload_at;
     if (!sensor_in_range(payload, 320u, 32767)) {
         return SENSOR_ERR_RANGE;

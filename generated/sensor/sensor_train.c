@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(SENSOR_DEBUG)
 static uint32_t sensor_clamped_count;
-#define SENSOR_COUNT_CLAMPED(condition) (sensor_clamped_count += (condition) ? 1u : 0u)
+#define SENSOR_COUNT_CLAMPED(condition) \
+    (sensor_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t sensor_clamped(void)
 {

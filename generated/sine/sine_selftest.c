@@ -62,7 +62,7 @@ static void sine_targets(uint32_t number, sine_target_t y[SINE_OUTPUT_SIZE])
     }
 }
 
-/* Whether outputs and prediction of sample number are the reference's; expected: row of sine_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int sine_same_output(sine_t *net, uint32_t number, uint16_t expected)
 {
     sine_input_t x[SINE_INPUT_SIZE];
@@ -73,7 +73,9 @@ static int sine_same_output(sine_t *net, uint32_t number, uint16_t expected)
     sine_sample(number, x);
     sine_forward(net, x, y);
     for (c = 0; c < SINE_OUTPUT_SIZE; c++) {
-        if (y[c] != SINE_READ_I8(&sine_expected_output[expected * SINE_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * SINE_OUTPUT_SIZE + c;
+
+        if (y[c] != SINE_READ_I8(&sine_expected_output[at])) {
             return 0;
         }
         if (y[c] > y[best]) {
@@ -89,14 +91,18 @@ static int sine_learns(sine_t *net, uint16_t step)
     const uint32_t number = (uint32_t)step * 2u;
     sine_input_t x[16u];
     sine_target_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
     for (i = 0; i < 2u; i++) {
         sine_sample(number + i, x + (size_t)i * SINE_INPUT_SIZE);
         sine_targets(number + i, expected + (size_t)i * SINE_OUTPUT_SIZE);
     }
-    return sine_train_batch(net, x, expected, 2u) == SINE_OK
-        && sine_digest(net) == SINE_READ_U32(&sine_expected_digest[step]);
+    if (sine_train_batch(net, x, expected, 2u) != SINE_OK) {
+        return 0;
+    }
+    digest = SINE_READ_U32(&sine_expected_digest[step]);
+    return sine_digest(net) == digest;
 }
 
 /* Weights at their clamp, on one side and the other in turn; w: n values */

@@ -182,7 +182,7 @@ int sine_load(sine_t *net, const uint8_t *blob, size_t size)
         return SINE_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
     payload = blob + sine_payload_at;
     if (!sine_in_range(payload, 128u, 32767)) {
         return SINE_ERR_RANGE;

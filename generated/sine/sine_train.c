@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(SINE_DEBUG)
 static uint32_t sine_clamped_count;
-#define SINE_COUNT_CLAMPED(condition) (sine_clamped_count += (condition) ? 1u : 0u)
+#define SINE_COUNT_CLAMPED(condition) \
+    (sine_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t sine_clamped(void)
 {

@@ -47,7 +47,7 @@ static void xor_net_sample(uint32_t number, xor_net_input_t x[XOR_NET_INPUT_SIZE
     }
 }
 
-/* Whether outputs and prediction of sample number are the reference's; expected: row of xor_net_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int xor_net_same_output(xor_net_t *net, uint32_t number, uint16_t expected)
 {
     xor_net_input_t x[XOR_NET_INPUT_SIZE];
@@ -58,7 +58,9 @@ static int xor_net_same_output(xor_net_t *net, uint32_t number, uint16_t expecte
     xor_net_sample(number, x);
     xor_net_forward(net, x, y);
     for (c = 0; c < XOR_NET_OUTPUT_SIZE; c++) {
-        if (y[c] != XOR_NET_READ_I8(&xor_net_expected_output[expected * XOR_NET_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * XOR_NET_OUTPUT_SIZE + c;
+
+        if (y[c] != XOR_NET_READ_I8(&xor_net_expected_output[at])) {
             return 0;
         }
         if (y[c] > y[best]) {
@@ -74,14 +76,18 @@ static int xor_net_learns(xor_net_t *net, uint16_t step)
     const uint32_t number = (uint32_t)step * 2u;
     xor_net_input_t x[4u];
     uint16_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
     for (i = 0; i < 2u; i++) {
         xor_net_sample(number + i, x + (size_t)i * XOR_NET_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % XOR_NET_OUTPUT_SIZE);
     }
-    return xor_net_train_batch(net, x, expected, 2u) == XOR_NET_OK
-        && xor_net_digest(net) == XOR_NET_READ_U32(&xor_net_expected_digest[step]);
+    if (xor_net_train_batch(net, x, expected, 2u) != XOR_NET_OK) {
+        return 0;
+    }
+    digest = XOR_NET_READ_U32(&xor_net_expected_digest[step]);
+    return xor_net_digest(net) == digest;
 }
 
 /* Weights at their clamp, on one side and the other in turn; w: n values */

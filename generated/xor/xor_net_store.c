@@ -182,7 +182,7 @@ int xor_net_load(xor_net_t *net, const uint8_t *blob, size_t size)
         return XOR_NET_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
     payload = blob + xor_net_payload_at;
     if (!xor_net_in_range(payload, 16u, 32767)) {
         return XOR_NET_ERR_RANGE;

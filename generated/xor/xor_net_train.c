@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(XOR_NET_DEBUG)
 static uint32_t xor_net_clamped_count;
-#define XOR_NET_COUNT_CLAMPED(condition) (xor_net_clamped_count += (condition) ? 1u : 0u)
+#define XOR_NET_COUNT_CLAMPED(condition) \
+    (xor_net_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t xor_net_clamped(void)
 {

@@ -16,7 +16,15 @@ import numpy as np
 from pocketgen.intmath import INT_LIMITS
 from pocketgen.ir import Program, Step
 from pocketgen.plan.functions import Call, integer_function
-from pocketgen.plan.places import Field, MemoryRow, constants, is_constant, locate, memory_table
+from pocketgen.plan.places import (
+    Field,
+    MemoryRow,
+    constants,
+    is_constant,
+    locate,
+    memory_table,
+    ram_text,
+)
 from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type, unsigned
 from pocketgen.selftest import EXTREME_STEPS, FORWARD_SAMPLES, SLOWED_STEPS, STEPS, Vectors
 from pocketgen.store import LR_SHIFT_LIMIT, VERSION, blob_size, payload_size
@@ -72,12 +80,11 @@ def file_names(program: Program) -> tuple[tuple[str, str], ...]:
     return (*names, ("selftest_main.c.j2", "host/selftest_main.c"))
 
 
-def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
+def sizes(program: Program) -> dict[str, Any]:
     """Sizes, types and the blob's layout."""
     x, y = program.buffers[program.input], program.buffers[program.output]
     target = program.buffers.get("y")
     output = f"net->{locate(program).member[program.output]}"
-    state_bytes = sum(field.bytes for field in fields)
     return {
         "input_size": unsigned(x.size),
         "output_size": unsigned(y.size),
@@ -88,7 +95,6 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
         "output_field": output,
         "target_type": c_type(target.dtype) if target else "",
         "target_note": f"targets: {target.proven.low}..{target.proven.high}" if target else "",
-        "state_bytes": state_bytes,
         "blob_version": unsigned(VERSION),
         "blob_size": unsigned(blob_size(program)),
         "payload_size": unsigned(payload_size(program)),
@@ -121,6 +127,7 @@ def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
     random = any("seed" in step.operands.values() for step in program.init)
     return {
         "memory_table": memory_table(memory),
+        "ram_text": ram_text(memory),
         "input_note": f"raw input: {limits.low}..{limits.high}{beyond}{scaling_words(program)}",
         "output_note": f"output: {y.proven.low}..{y.proven.high}",
         "init_note": init_note(program),
@@ -288,9 +295,7 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
         "input_span": f"{limits.high - limits.low + 1}UL",
         "target_low": targets.proven.low if targets else 0,
         "target_span": f"{targets.proven.high - targets.proven.low + 1}UL" if targets else "",
-        "read_expected_output": (
-            f"{read}(&{prefix}_expected_output[expected * {upper}_OUTPUT_SIZE + c])"
-        ),
+        "read_expected_output": f"{read}(&{prefix}_expected_output[at])",
         "read_expected_digest": f"{upper}_READ_U32(&{prefix}_expected_digest[step])",
         "selftest_expected": (
             f"uint16_t expected[{unsigned(vectors.batch)}];"
