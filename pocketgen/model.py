@@ -46,13 +46,15 @@ C_WORDS = (
     "throw true try typedef typeid typename typeof union unsigned using virtual void volatile "
     "wchar_t while xor xor_eq"
 )
-# A model's header and struct are named after it: NAME.h and NAME_t.
-STANDARD_HEADERS = (
+# A model's header and struct are named after it: NAME.h and NAME_t. With the folder in a compiler's
+# path, NAME.h would hide a header that C or its libraries have, or that their headers include.
+HEADERS = (
     "complex ctype errno fenv inttypes iso646 limits locale math setjmp signal stdalign stdarg "
     "stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar "
-    "wctype"
+    "wctype alloca assert corecrt crtdefs endian features ieeefp newlib picolibc sal strings "
+    "syslimits vadefs vcruntime ycheck yvals"
 )
-STANDARD_TYPE = re.compile(
+TYPES = re.compile(
     r"u?int(_fast|_least)?(8|16|32|64)|u?int(max|ptr)|size|ssize|ptrdiff|wchar|wint|char(8|16|32)"
     r"|max_align|nullptr|div|ldiv|lldiv|time|clock|fpos|va_list|mbstate|off|pid"
 )
@@ -344,9 +346,11 @@ def check_name(name: str) -> None:
         )
     if len(name) > MAX_NAME:
         raise ModelError(f"model name {name!r} has {len(name)} characters; the limit is {MAX_NAME}")
-    if name.lower() in C_WORDS.split() or name in STANDARD_HEADERS.split():
+    if name.lower() in C_WORDS.split():
         raise ModelError(f"model name {name!r} is a word of C or C++; choose another, {name}_net")
-    if STANDARD_TYPE.fullmatch(name):
+    if name.lower() in HEADERS.split():
+        raise ModelError(f"model name {name!r} makes {name}.h, a header of C; choose {name}_net")
+    if TYPES.fullmatch(name):
         raise ModelError(f"model name {name!r} makes {name}_t, a type of C; choose {name}_net")
     if "__" in name or name.endswith("_"):
         raise ModelError(

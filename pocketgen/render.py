@@ -12,6 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pocketgen.plan import Plan
+from pocketgen.plan.words import folded
 
 HERE = Path(__file__).parent
 # In a wheel the templates lie inside the package, in a checkout beside it.
@@ -45,5 +46,6 @@ def render_host(plan: Plan) -> dict[str, str]:
 
 
 def text(template: str, plan: Plan) -> str:
-    """One template filled in."""
-    return environment().get_template(template).render(plan=plan)
+    """One template filled in; C is folded where a long name makes a line too long."""
+    printed = environment().get_template(template).render(plan=plan)
+    return folded(printed) if template.endswith((".c.j2", ".h.j2")) else printed

@@ -15,6 +15,7 @@ from pocketgen.ir import PARAMETER_ROLES, Program, Step
 from pocketgen.lower import Weights, lower
 from pocketgen.model import Model
 from pocketgen.plan import MemoryRow, plan
+from pocketgen.plan.places import ram_text
 from pocketgen.selftest import vectors
 
 
@@ -59,6 +60,7 @@ class Report:
     description: tuple[str, ...]
     memory: tuple[MemoryRow, ...]
     ram_bytes: int
+    padding_bytes: int
     flash_bytes: int
     predict_macs: int
     train_macs: int
@@ -72,7 +74,7 @@ class Report:
 
     def lines(self) -> list[str]:
         """The report as text."""
-        lines = [*self.description, "", f"RAM {self.ram_bytes} bytes, one struct"]
+        lines = [*self.description, "", f"RAM {ram_text(self.memory)}, one struct"]
         lines += table(
             ("field", "type", "bytes", "place", "what"),
             [(r.name, r.type, str(r.bytes), r.place, r.note) for r in self.memory],
@@ -110,6 +112,7 @@ def report(model: Model, weights: Weights | None = None, inference_only: bool = 
         description=program.description,
         memory=made.memory,
         ram_bytes=made.ram_bytes,
+        padding_bytes=made.padding_bytes,
         flash_bytes=made.flash_bytes,
         predict_macs=made.forward_macs,
         train_macs=made.step_macs if program.training else 0,

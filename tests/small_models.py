@@ -49,7 +49,7 @@ MODELS = {
         pg.DFA(batch=4, target="vector", target_range=(-300, 500)),
     ),
     "features": pg.Model(
-        "features",
+        "per_feature",
         pg.Input((6,), "uint16", scale=pg.Scale(column(6, 0, 65535), column(6, -9, 999), 12)),
         stack((5, TANH), (3, "identity")),
         pg.Backprop(batch=4, target=-20),

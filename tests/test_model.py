@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
@@ -20,6 +21,7 @@ from pocketgen.layers.dense import ACTIVATIONS
 from pocketgen.lower import lower
 from pocketgen.model import SCALED_LIMITS
 from small_models import some_weights
+from support import compiler
 
 INPUT = pg.Input((4,))
 LAYERS = (pg.Dense(3), pg.Dense(2))
@@ -107,10 +109,41 @@ def test_names_whose_type_the_standard_has(name: str) -> None:
     refused(lambda: model(name=name), repr(name))
 
 
-@pytest.mark.parametrize("name", ["stdint", "stddef"])
+@pytest.mark.parametrize("name", ["stdint", "stddef", "Features", "newlib", "yvals", "assert"])
 def test_names_whose_header_the_standard_has(name: str) -> None:
     """The generated files include <stdint.h>, and are compiled with their folder in the path."""
     refused(lambda: model(name=name), repr(name))
+
+
+LIBRARY_HEADERS = ("stdint", "stddef", "stdlib", "string", "stdio", "time", "limits", "inttypes")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gcc",
+        "g++ -x c++",
+        "clang",
+        "arm-none-eabi-gcc",
+        "avr-gcc -mmcu=atmega2560",
+        "riscv64-unknown-elf-gcc --specs=picolibc.specs",
+    ],
+)
+def test_no_model_hides_a_header_that_a_library_includes(command: str, tmp_path: Path) -> None:
+    """All that the headers of glibc, newlib, picolibc and avr-libc include by a simple name."""
+    source = tmp_path / "all.c"
+    source.write_text("".join(f"#include <{name}.h>\n" for name in LIBRARY_HEADERS), "utf-8")
+    tool, *flags = command.split()
+    listed = subprocess.run(
+        [compiler(tool), *flags, "-M", source], capture_output=True, text=True, check=True
+    )
+    headers = [Path(word) for word in listed.stdout.split() if word.endswith(".h")]
+    assert len(headers) > 8
+    text = "\n".join(header.read_text("latin-1") for header in headers)
+    names = set(re.findall(r"^\s*#\s*include(?:_next)?\s*[<\"](\w+)\.h[>\"]", text, re.MULTILINE))
+    assert "stdint" in {header.stem for header in headers}
+    for name in sorted(name for name in names if name[0].isalpha()):
+        refused(lambda name=name: model(name=name), repr(name))
 
 
 def test_a_model_may_be_called_as_what_drives_it(

@@ -17,7 +17,9 @@ from cffi import FFI
 import pocketgen as pg
 from kernels.single import limited, trunc
 from pocketgen.errors import CompilerError, DataError, ModelError, OutputError, PocketgenError
+from pocketgen.examples import EXAMPLES
 from pocketgen.host import ALWAYS, Engine, compile_library, compiler
+from pocketgen.selftest import STEPS, vectors
 from small_models import LIBRARIES, MODELS, TANH, Library, samples, some_weights, stack
 
 ENGINES = ("c", "numpy")
@@ -797,14 +799,19 @@ FAULTS = {
     "a slice of tanh": ("dfa", r"2 \* v", "3 * v"),
     "a slice of sigmoid": ("dfa", r"v \+ 64", "v + 63"),
     "the error's sign": ("dfa", r"a\[c\] - y", "a[c] + y"),
-    "the target": ("dfa", r"\? 15 :", "? 14 :"),
+    "the target": ("dfa", r"target = 15;", "target = 14;"),
     "a projection": ("dfa", r"s\[o\] \+ error", "s[o] - error"),
     "a feedback matrix": ("dfa", r"(_R1\[\d+\] \w+ = \{\s*-?)", r"\g<1>1"),
-    "a product of the gradient": ("dfa", r"error \* row\[i\]", "error + row[i]"),
+    "a product of the gradient": ("dfa", r"error \* \(int32_t\)row", "error + (int32_t)row"),
     "a sum of the gradient": ("dfa", r"gradient\[i\] \+= ", "gradient[i] -= "),
     "a bias's gradient": ("dfa", r"gradient \+= delta", "gradient -= delta"),
     "the way of the update": ("dfa", r"moved = w \+", "moved = w -"),
     "the learning rate": ("dfa", r", -2\)", ", -3)"),
+    "a halved rate": ("dfa", r"magnitude >> shift;", "magnitude;"),
+    "how a halved rate rounds": ("dfa", r"magnitude >> shift;", "(magnitude + shift) >> shift;"),
+    "a weight's upper clamp": ("dfa", r"(moved, -\d+, )32767", r"\g<1>32766"),
+    "a weight's lower clamp": ("dfa", r"(moved, )-32767", r"\g<1>-32766"),
+    "the prediction": ("backprop", r"best = c;", "best = 0;"),
     "the start": ("dfa", r"out\[i\] = 0", "out[i] = 1"),
     "the digest": ("dfa", r"0xedb88320UL", "0xedb88321UL"),
     "ReLU's limit": ("backprop", r"v > 127 \? 127", "v > 127 ? 126"),
@@ -834,6 +841,30 @@ def test_the_self_test_finds_a_fault(name: str, tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True)
     status = subprocess.run([str(tmp_path / "selftest")], check=False).returncode
     assert (0 < status < 100) if name else status == 0
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_self_test_of_an_example_trains_at_half_the_rate(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which matters: without lr_shift the weights would be others."""
+    program = Library(EXAMPLES[name].model).program()
+    right = vectors(program).digests
+    monkeypatch.setattr("pocketgen.kernels.sgd_step.div_pow2", lambda x, shift: x)
+    wrong = vectors(program).digests
+    assert wrong[:STEPS] == right[:STEPS]
+    assert wrong[STEPS] != right[STEPS]
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if name != "sensor"])
+def test_the_self_test_of_an_example_reaches_a_clamp(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a clamp, weights would leave their range. Of sensor, extreme weights silence all."""
+    program = Library(EXAMPLES[name].model).program()
+    monkeypatch.setattr("pocketgen.kernels.sgd_step.clamp", lambda x, low, high: np.asarray(x))
+    with pytest.raises(AssertionError, match=r"proven|does not fit"):
+        vectors(program)
 
 
 def test_the_self_test_is_of_this_very_model() -> None:

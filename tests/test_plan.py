@@ -13,7 +13,7 @@ from cffi import FFI
 import pocketgen as pg
 from pocketgen.ir import Program
 from pocketgen.plan import locate
-from pocketgen.plan.words import COLUMNS, number_lines, wrapped
+from pocketgen.plan.words import COLUMNS, folded, number_lines, wrapped
 from pocketgen.render import render_host
 from small_models import LIBRARIES, MODELS, TANH, Library, some_weights, stack
 
@@ -122,23 +122,27 @@ def test_members_stand_widest_first_without_padding(name: str) -> None:
 
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_ram_is_what_the_compiler_says(name: str) -> None:
-    """But for what makes the size a multiple of the widest member's."""
+    """Where members are aligned by their size, and on AVR, where padding is left out."""
     library = LIBRARIES[name]
     made = library.plan()
     ffi, struct = struct_of(library)
     members = dict(ffi.typeof(struct).fields)
-    assert made.ram_bytes == sum(ffi.sizeof(member.type) for member in members.values())
-    widest = max(BYTES[row.type] for row in made.memory if row.place == "RAM")
-    assert ffi.sizeof(struct) == -(-made.ram_bytes // widest) * widest
+    packed = sum(ffi.sizeof(member.type) for member in members.values())
+    assert made.ram_bytes - made.padding_bytes == packed
+    assert made.ram_bytes == ffi.sizeof(struct)
     rows = {row.name: row for row in made.memory if row.place == "RAM"}
     assert list(rows) == list(members)
     for member, row in rows.items():
         assert row.bytes == ffi.sizeof(members[member].type)
-    assert f"{made.ram_bytes} bytes" in library.files()[f"{library.model.name}.h"]
+    header = library.files()[f"{library.model.name}.h"]
+    for words in ("RAM in all:", "All mutable state,"):
+        assert f"{words} {made.ram_bytes} bytes" in header
+    if made.padding_bytes:
+        assert f", {made.padding_bytes} of them padding (none on AVR)" in header
 
 
 TABLE = re.compile(
-    r"^(?:static )?const (\w+) (\w+)\[(\d+)\] \w+_FLASH = \{\n(.*?)^\};", re.M | re.S
+    r"^(?:static )?const (\w+) (\w+)\[(\d+)\]\s+\w+_FLASH = \{\n(.*?)^\};", re.M | re.S
 )
 
 
@@ -248,6 +252,26 @@ def test_wrapped_keeps_a_line_of_just_100_columns() -> None:
         head, tail = "f(", ");"
         item = "x" * (length - len(head) - len(tail))
         assert len(wrapped(head, [item], tail, 0).split("\n")) == lines
+
+
+LONG = "x" * 60
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("    a = f(b, c);", ["    a = f(b, c);"]),
+        (f"    {LONG}({LONG}, c);", [f"    {LONG}(", f"        {LONG}, c);"]),
+        (f"    if ({LONG} != {LONG}) {{", [f"    if ({LONG}", f"        != {LONG}) {{"]),
+        (f"    int {LONG}, {LONG};", [f"    int {LONG},", f"    {LONG};"]),
+        (f"#define {LONG} ({LONG} + 1)", [f"#define {LONG} ( \\", f"    {LONG} + 1)"]),
+        (f"    {LONG}; /* {LONG} */", [f"    /* {LONG} */", f"    {LONG};"]),
+        (f"/* {LONG} {LONG}", [f"/* {LONG}", f"   {LONG}"]),
+        (LONG + LONG, [LONG + LONG]),
+    ],
+)
+def test_folded(line: str, lines: list[str]) -> None:
+    assert folded(line).split("\n") == lines
 
 
 @pytest.mark.parametrize("low", [-32767, -9, 0])

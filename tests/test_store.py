@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pocketgen.host import Engine
 from pocketgen.ir import Program
 from pocketgen.store import CRC_BYTES, HEADER_BYTES, blob_size, pack, payload_size, unpack
 from small_models import MODELS, TANH, Library, samples, some_weights, stack
+from support import compiler
 
 OK = 0
 # What the C returns, and the words with which Python says the same.
@@ -72,6 +74,29 @@ class Device:
 @pytest.fixture(scope="module")
 def device() -> Device:
     return Device(TINY)
+
+
+NOWHERE = """
+#include "tiny.h"
+static tiny_t net;
+int main(void)
+{
+    uint8_t *const nowhere = NULL;
+    return tiny_load(&net, nowhere, 0) != TINY_ERR_SIZE || tiny_save(&net, nowhere, 0) != 0;
+}
+"""
+
+
+def test_no_blob_at_all_is_refused_before_any_sum_with_its_address(tmp_path: Path) -> None:
+    """NULL + 20 is undefined in C, even where nothing is read there."""
+    files = {name: text for name, text in pg.generate(TINY).items() if "/" not in name}
+    for name, text in {**files, "main.c": NOWHERE}.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    sources = [name for name in (*files, "main.c") if name.endswith(".c")]
+    sanitized = ["-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-o", "nowhere"]
+    subprocess.run([compiler("clang"), *sanitized, *sources], cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "nowhere"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def refuse(device: Device, blob: bytes, code: int) -> None:

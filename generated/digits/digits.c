@@ -3,9 +3,11 @@
 #include "digits.h"
 
 /* no padding between the fields */
-typedef char digits_check_state[(sizeof(digits_t) - 13853u < sizeof(int64_t)) ? 1 : -1];
+typedef char digits_check_state[
+    (sizeof(digits_t) - 13853u < sizeof(int64_t)) ? 1 : -1];
 /* two's complement, division toward zero */
-typedef char digits_check_negative[((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
+typedef char digits_check_negative[
+    ((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
 
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t digits_div_trunc_i32(int32_t n, int32_t d)
@@ -22,12 +24,14 @@ static int32_t digits_clamp_i32(int32_t x, int32_t low, int32_t high)
 /* x = clamp((raw - offset) * multiplier / divisor) */
 static void digits_scale_input_64(const uint8_t *raw, int8_t *x)
 {
+    const int32_t offset = 5;
+    const int32_t multiplier = 11;
     uint_fast16_t i;
 
-    for (i = 0; i < 64; i++) {
+    for (i = 0; i < 64u; i++) {
         /* 1. |product| <= 2750, limit 2147483647 */
         const int32_t product =
-            ((int32_t)raw[i] - (5)) * (11);
+            ((int32_t)raw[i] - offset) * multiplier;
 
         /* 2. */
         x[i] = (int8_t)digits_clamp_i32(
@@ -41,14 +45,14 @@ static void digits_dense_forward_64_48(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 48; o++) {
+    for (o = 0; o < 48u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 253780415, limit 2147483647 */
 
-        for (i = 0; i < 64; i++) {
+        for (i = 0; i < 64u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 64;
+        W = &W[64u];
     }
 }
 
@@ -57,7 +61,7 @@ static void digits_pocket_tanh_48_16384(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 48; o++) {
+    for (o = 0; o < 48u; o++) {
         const int32_t v = digits_div_trunc_i32(h[o], 16384); /* 1. */
 
         /* 2. seven straight pieces */
@@ -82,14 +86,14 @@ static void digits_dense_forward_48_10(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 199780399, limit 2147483647 */
 
-        for (i = 0; i < 48; i++) {
+        for (i = 0; i < 48u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 48;
+        W = &W[48u];
     }
 }
 
@@ -98,7 +102,7 @@ static void digits_pocket_tanh_10_12288(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         const int32_t v = digits_div_trunc_i32(h[o], 12288); /* 1. */
 
         /* 2. seven straight pieces */
@@ -131,11 +135,11 @@ static void digits_fill_zero(int16_t *w, uint32_t n)
 void digits_init(digits_t *net, uint32_t seed)
 {
     (void)seed; /* nothing here is random */
-    net->lr_shift = 0;
-    digits_fill_zero(net->W1, 3072);
-    digits_fill_zero(net->b1, 48);
-    digits_fill_zero(net->W2, 480);
-    digits_fill_zero(net->b2, 10);
+    net->lr_shift = 0u;
+    digits_fill_zero(net->W1, 3072u);
+    digits_fill_zero(net->b1, 48u);
+    digits_fill_zero(net->W2, 480u);
+    digits_fill_zero(net->b2, 10u);
 }
 
 void digits_forward_row(digits_t *net,

@@ -31,7 +31,7 @@
  *     g2        int8_t        100 bytes RAM    10 x 10: inverse slopes
  *     lr_shift  uint8_t         1 bytes RAM    the learning rate is 1 / (lr_inv * 2^lr_shift)
  *     R1        int8_t        480 bytes flash  10 x 48: fixed random feedback
- *     RAM in all: 13853 bytes
+ *     RAM in all: 13856 bytes, 3 of them padding (none on AVR)
  *     flash in all, without code: 480 bytes
  *
  * Assumptions: C99 or C++, int of 16 bits or more, two's complement, exact-width integer types.
@@ -67,8 +67,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define DIGITS_INPUT_SIZE 64
-#define DIGITS_OUTPUT_SIZE 10
+#define DIGITS_INPUT_SIZE 64u
+#define DIGITS_OUTPUT_SIZE 10u
 #define DIGITS_SEED 1UL /* the model's own seed, for digits_init */
 #define DIGITS_BATCH 10u /* samples that one update can sum over */
 #define DIGITS_BLOB_SIZE 7245u /* bytes that digits_save writes */
@@ -94,7 +94,8 @@ typedef uint8_t digits_input_t;
 /* output: -127..127 */
 typedef int8_t digits_output_t;
 
-/* All mutable state, 13853 bytes. Any number of them may live side by side. */
+/* All mutable state, 13856 bytes, 3 of them padding (none on AVR). Any number of them may live side
+   by side. */
 typedef struct {
     int32_t h1[480];     /* 10 x 48: pre-activations */
     int32_t h2[100];     /* 10 x 10: pre-activations */
@@ -134,7 +135,8 @@ uint16_t digits_predict(digits_t *net,
 int digits_train_step(digits_t *net,
     const digits_input_t x[DIGITS_INPUT_SIZE], uint16_t label);
 
-/* Learn from n samples at once, n 1..DIGITS_BATCH; x: n rows of DIGITS_INPUT_SIZE values.
+/* Learn from n samples at once, n 1..DIGITS_BATCH.
+   x: n rows of DIGITS_INPUT_SIZE values.
    label: n classes, each below DIGITS_OUTPUT_SIZE.
    Returns 0, DIGITS_ERR_COUNT or DIGITS_ERR_LABEL. n times 7648 MACs.
    Its largest local array is 256 bytes of gradients. */
@@ -147,18 +149,19 @@ int digits_train_batch(digits_t *net, const digits_input_t x[],
 uint32_t digits_clamped(void);
 #endif
 
-/* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
+/* Write weights, biases and lr_shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns DIGITS_BLOB_SIZE, or 0 if size is less. */
 size_t digits_save(const digits_t *net, uint8_t *blob, size_t size);
 
-/* Read what digits_save wrote, on any machine. Returns 0 or DIGITS_ERR_SIZE, _MAGIC, _VERSION,
-   _MODEL, _CRC or _RANGE; any bytes may be given, and after an error net is as it was. */
+/* Read what digits_save wrote, on any machine.
+   Returns 0 or DIGITS_ERR_SIZE, _MAGIC, _VERSION, _MODEL, _CRC or _RANGE; any bytes may be
+   given, and after an error net is as it was. */
 int digits_load(digits_t *net, const uint8_t *blob, size_t size);
 
 /* CRC-32 of all weights and biases: the same on every machine for the same weights. */
 uint32_t digits_digest(const digits_t *net);
 
-/* Compare this build with the reference. It overwrites net and leaves it as after digits_init.
+/* Compare this build with the reference. Overwrites net; leaves it as after digits_init.
    Returns 0, or the number of the first failing vector. Uses 128 bytes of stack for samples. */
 int digits_selftest(digits_t *net);
 

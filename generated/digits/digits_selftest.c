@@ -21,57 +21,85 @@ static const int8_t digits_expected_output[80] DIGITS_FLASH = {
 };
 
 /* weights' CRC-32 */
-static const uint32_t digits_expected_digest[6] DIGITS_FLASH = {
+static const uint32_t digits_expected_digest[10] DIGITS_FLASH = {
     0xd1328f96UL, 0xd5e2084cUL, 0x7a99323bUL, 0x4c90e98dUL, 0x0e0f76faUL, 0xdfe4a024UL,
+    0xd8a41704UL, 0x5d104627UL, 0x48397777UL, 0xa35471adUL,
 };
 
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void digits_sample(uint32_t number, digits_input_t x[DIGITS_INPUT_SIZE])
 {
+    const uint32_t span = 17UL; /* how many values x can have, from low on */
+    const int32_t low = 0;
     uint32_t i;
 
     for (i = 0; i < DIGITS_INPUT_SIZE; i++) {
-        uint32_t value = digits_mix(number * (uint32_t)65536 + i);
+        uint32_t value = digits_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 16UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (digits_input_t)((int32_t)(value % 17UL) + (0));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (digits_input_t)drawn;
     }
 }
 
-/* Whether the outputs of sample number are the reference's; expected: row of digits_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int digits_same_output(digits_t *net, uint32_t number, uint16_t expected)
 {
     digits_input_t x[DIGITS_INPUT_SIZE];
     digits_output_t y[DIGITS_OUTPUT_SIZE];
+    uint16_t best = 0;
     uint16_t c;
 
     digits_sample(number, x);
     digits_forward(net, x, y);
     for (c = 0; c < DIGITS_OUTPUT_SIZE; c++) {
-        if (y[c] != DIGITS_READ_I8(&digits_expected_output[expected * DIGITS_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * DIGITS_OUTPUT_SIZE + c;
+
+        if (y[c] != DIGITS_READ_I8(&digits_expected_output[at])) {
             return 0;
         }
+        if (y[c] > y[best]) {
+            best = c;
+        }
     }
-    return 1;
+    return digits_predict(net, x) == best;
 }
 
-/* Train on 2 samples from sample number on; whether all went well */
-static int digits_learns(digits_t *net, uint32_t number)
+/* Train on one batch; whether all weights are then the reference's. step: of training, from 0 */
+static int digits_learns(digits_t *net, uint16_t step)
 {
-    digits_input_t x[2 * DIGITS_INPUT_SIZE];
-    uint16_t expected[2];
+    const uint32_t number = (uint32_t)step * 2u;
+    digits_input_t x[128u];
+    uint16_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 2u; i++) {
         digits_sample(number + i, x + (size_t)i * DIGITS_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % DIGITS_OUTPUT_SIZE);
     }
-    return digits_train_batch(net, x, expected, 2) == DIGITS_OK;
+    if (digits_train_batch(net, x, expected, 2u) != DIGITS_OK) {
+        return 0;
+    }
+    digest = DIGITS_READ_U32(&digits_expected_digest[step]);
+    return digits_digest(net) == digest;
+}
+
+/* Weights at their clamp, on one side and the other in turn; w: n values */
+static void digits_extremes(int16_t *w, uint32_t n, int16_t limit)
+{
+    uint32_t i;
+
+    for (i = 0; i < n; i++) {
+        w[i] = (i & 1u) == 0u ? limit : (int16_t)-limit;
+    }
 }
 
 int digits_selftest(digits_t *net)
@@ -87,24 +115,37 @@ int digits_selftest(digits_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!digits_same_output(net, i, i)) {
             return number;
         }
     }
 
-    /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    /* 3. training, then at half the rate: all weights after each step, and the outputs they give */
+    for (i = 0; i < 8u; i++) {
         number++;
-        if (!digits_learns(net, i * 2UL)
-            || digits_digest(net) != DIGITS_READ_U32(&digits_expected_digest[i])) {
+        net->lr_shift = i < 6u ? 0u : 1u;
+        if (!digits_learns(net, i)) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!digits_same_output(net, i, (uint16_t)(4u + i))) {
+            return number;
+        }
+    }
+
+    /* 4. training from weights at their clamps */
+    net->lr_shift = 0u;
+    digits_extremes(net->W1, 3072u, 32767);
+    digits_extremes(net->b1, 48u, 32767);
+    digits_extremes(net->W2, 480u, 32767);
+    digits_extremes(net->b2, 10u, 32767);
+    for (i = 8u; i < 10u; i++) {
+        number++;
+        if (!digits_learns(net, i)) {
             return number;
         }
     }

@@ -27,7 +27,7 @@ static uint32_t digits_crc_byte(uint32_t crc, uint8_t byte)
     uint8_t bit;
 
     crc ^= byte;
-    for (bit = 0; bit < 8; bit++) {
+    for (bit = 0; bit < 8u; bit++) {
         crc = ((uint32_t)crc >> 1) ^ (0xedb88320UL & (0u - (uint32_t)(crc & 1u)));
     }
     return crc;
@@ -51,10 +51,10 @@ uint32_t digits_digest(const digits_t *net)
 {
     uint32_t crc = 0xffffffffUL;
 
-    crc = digits_crc_values(crc, net->W1, 3072);
-    crc = digits_crc_values(crc, net->b1, 48);
-    crc = digits_crc_values(crc, net->W2, 480);
-    crc = digits_crc_values(crc, net->b2, 10);
+    crc = digits_crc_values(crc, net->W1, 3072u);
+    crc = digits_crc_values(crc, net->b1, 48u);
+    crc = digits_crc_values(crc, net->W2, 480u);
+    crc = digits_crc_values(crc, net->b2, 10u);
     return crc ^ 0xffffffffUL;
 }
 
@@ -109,7 +109,7 @@ static int digits_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         const int32_t value = digits_get_i16(blob);
 
         if (value < -(int32_t)limit || value > limit) {
@@ -123,7 +123,7 @@ static const uint8_t *digits_get_values(const uint8_t *blob, int16_t *value, uin
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         value[i] = digits_get_i16(blob);
     }
     return blob;
@@ -131,37 +131,38 @@ static const uint8_t *digits_get_values(const uint8_t *blob, int16_t *value, uin
 
 size_t digits_save(const digits_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + digits_payload_at;
+    uint8_t *payload;
 
     if (size < DIGITS_BLOB_SIZE) {
         return 0;
     }
-    blob[0] = 0x50; /* "PKTG" */
-    blob[1] = 0x4b;
-    blob[2] = 0x54;
-    blob[3] = 0x47;
+    blob[0] = 0x50u; /* "PKTG" */
+    blob[1] = 0x4bu;
+    blob[2] = 0x54u;
+    blob[3] = 0x47u;
     digits_put_u32(blob + digits_version_at, DIGITS_BLOB_VERSION);
     digits_put_u32(blob + digits_layout_at, 0x5c5c9cdcUL);
     digits_put_u32(blob + digits_layout_at + 4, 0xb161a796UL);
     digits_put_u32(blob + 16, DIGITS_PAYLOAD_SIZE);
-    payload = digits_put_values(payload, net->W1, 3072);
-    payload = digits_put_values(payload, net->b1, 48);
-    payload = digits_put_values(payload, net->W2, 480);
-    payload = digits_put_values(payload, net->b2, 10);
-    *payload = net->lr_shift;
+    payload = blob + digits_payload_at;
+    payload = digits_put_values(payload, net->W1, 3072u);
+    payload = digits_put_values(payload, net->b1, 48u);
+    payload = digits_put_values(payload, net->W2, 480u);
+    payload = digits_put_values(payload, net->b2, 10u);
+    payload[0] = net->lr_shift;
     digits_put_u32(blob + DIGITS_CRC_AT, digits_crc_blob(blob));
     return DIGITS_BLOB_SIZE;
 }
 
 int digits_load(digits_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + digits_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < digits_payload_at) {
         return DIGITS_ERR_SIZE;
     }
-    if (blob[0] != 0x50 || blob[1] != 0x4b || blob[2] != 0x54 || blob[3] != 0x47) {
+    if (blob[0] != 0x50u || blob[1] != 0x4bu || blob[2] != 0x54u || blob[3] != 0x47u) {
         return DIGITS_ERR_MAGIC;
     }
     if (digits_get_u32(blob + digits_version_at) != DIGITS_BLOB_VERSION) {
@@ -181,34 +182,35 @@ int digits_load(digits_t *net, const uint8_t *blob, size_t size)
         return DIGITS_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
-    if (!digits_in_range(payload, 3072, 32767)) {
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
+    payload = blob + digits_payload_at;
+    if (!digits_in_range(payload, 3072u, 32767)) {
         return DIGITS_ERR_RANGE;
     }
-    payload += 2 * (size_t)3072;
-    if (!digits_in_range(payload, 48, 32767)) {
+    payload = &payload[6144u];
+    if (!digits_in_range(payload, 48u, 32767)) {
         return DIGITS_ERR_RANGE;
     }
-    payload += 2 * (size_t)48;
-    if (!digits_in_range(payload, 480, 32767)) {
+    payload = &payload[96u];
+    if (!digits_in_range(payload, 480u, 32767)) {
         return DIGITS_ERR_RANGE;
     }
-    payload += 2 * (size_t)480;
-    if (!digits_in_range(payload, 10, 32767)) {
+    payload = &payload[960u];
+    if (!digits_in_range(payload, 10u, 32767)) {
         return DIGITS_ERR_RANGE;
     }
-    payload += 2 * (size_t)10;
-    if (*payload > 15) {
+    payload = &payload[20u];
+    if (payload[0] > 15u) {
         return DIGITS_ERR_RANGE;
     }
 
     /* 4. take it over */
-    net->lr_shift = *payload;
+    net->lr_shift = payload[0];
     payload = blob + digits_payload_at;
-    payload = digits_get_values(payload, net->W1, 3072);
-    payload = digits_get_values(payload, net->b1, 48);
-    payload = digits_get_values(payload, net->W2, 480);
-    payload = digits_get_values(payload, net->b2, 10);
+    payload = digits_get_values(payload, net->W1, 3072u);
+    payload = digits_get_values(payload, net->b1, 48u);
+    payload = digits_get_values(payload, net->W2, 480u);
+    payload = digits_get_values(payload, net->b2, 10u);
     (void)payload;
     return DIGITS_OK;
 }

@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(DIGITS_DEBUG)
 static uint32_t digits_clamped_count;
-#define DIGITS_COUNT_CLAMPED(condition) (digits_clamped_count += (condition) ? 1u : 0u)
+#define DIGITS_COUNT_CLAMPED(condition) \
+    (digits_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t digits_clamped(void)
 {
@@ -25,7 +26,8 @@ static int32_t digits_div_trunc_i32(int32_t n, int32_t d)
 static int32_t digits_div_pow2_i32(int32_t x, uint8_t shift)
 {
     const uint32_t magnitude = x < 0 ? 0u - (uint32_t)x : (uint32_t)x;
-    const int32_t quotient = (int32_t)((uint32_t)magnitude >> shift);
+    const uint32_t shifted = (uint32_t)magnitude >> shift;
+    const int32_t quotient = (int32_t)shifted;
 
     return x < 0 ? -quotient : quotient;
 }
@@ -69,10 +71,11 @@ static const int8_t digits_R1[480] DIGITS_FLASH = {
 /* e = a - y, y = target at the label, 0 elsewhere */
 static void digits_error_class_10(const int8_t *a, uint16_t label, int16_t *e)
 {
+    const int32_t target = 15;
     uint_fast16_t c;
 
-    for (c = 0; c < 10; c++) {
-        const int32_t y = c == label ? 15 : 0; /* 1. */
+    for (c = 0; c < 10u; c++) {
+        const int32_t y = c == label ? target : 0; /* 1. */
 
         e[c] = (int16_t)(a[c] - y); /* 2. |e| <= 142, limit 2147483647 */
     }
@@ -84,14 +87,14 @@ static void digits_feedback_project_10_48(const int16_t *e, const int8_t *R, int
     /* |s| <= 83780, limit 2147483647 */
     uint_fast16_t c, o;
 
-    for (o = 0; o < 48; o++) {
+    for (o = 0; o < 48u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * DIGITS_READ_I8(&R[o])); /* 1. */
     }
-    for (c = 1; c < 10; c++) {
+    for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
-        R += 48;
-        for (o = 0; o < 48; o++) {
+        R = &R[48u];
+        for (o = 0; o < 48u; o++) {
             s[o] = (int32_t)(s[o] + error * DIGITS_READ_I8(&R[o])); /* 2. */
         }
     }
@@ -102,7 +105,7 @@ static void digits_slope_divide_48(const int32_t *s, const int8_t *g, int32_t *d
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 48; o++) {
+    for (o = 0; o < 48u; o++) {
         int32_t quotient = digits_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int32_t)quotient;
@@ -114,7 +117,7 @@ static void digits_slope_divide_10(const int16_t *s, const int8_t *g, int16_t *d
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         int32_t quotient = digits_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int16_t)quotient;
@@ -137,33 +140,33 @@ static int16_t digits_sgd_step_500_32767(int16_t w, int32_t gradient, uint8_t lr
 static void digits_dense_update_weights_48_10(
     const int8_t *x, const int16_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[48]; /* |gradient| <= 180340, limit 2147483647 */
+    int32_t gradient[48u]; /* |gradient| <= 180340, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 10; o++) {
-        for (first = 0; first < 48; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 10u; o++) {
+        for (first = 0; first < 48u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 48 - first < 48 ? 48 - first : 48;
+            width = 48u - first < 48u ? 48u - first : 48u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 48;
-                error = delta[(size_t)sample * 10 + o];
+                row = &row[48u];
+                error = delta[(size_t)sample * 10u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = digits_sgd_step_500_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -175,11 +178,11 @@ static void digits_dense_update_bias_10(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         int32_t gradient = 0; /* |gradient| <= 1420, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 10 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 10u + o]; /* 1. */
         }
         b[o] = digits_sgd_step_500_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -189,33 +192,33 @@ static void digits_dense_update_bias_10(
 static void digits_dense_update_weights_64_48(
     const int8_t *x, const int32_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[64]; /* |gradient| <= 101373800, limit 2147483647 */
+    int32_t gradient[64u]; /* |gradient| <= 101373800, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 48; o++) {
-        for (first = 0; first < 64; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 48u; o++) {
+        for (first = 0; first < 64u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 64 - first < 64 ? 64 - first : 64;
+            width = 64u - first < 64u ? 64u - first : 64u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 64;
-                error = delta[(size_t)sample * 48 + o];
+                row = &row[64u];
+                error = delta[(size_t)sample * 48u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = digits_sgd_step_500_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -227,11 +230,11 @@ static void digits_dense_update_bias_48(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 48; o++) {
+    for (o = 0; o < 48u; o++) {
         int32_t gradient = 0; /* |gradient| <= 837800, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 48 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 48u + o]; /* 1. */
         }
         b[o] = digits_sgd_step_500_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -242,7 +245,7 @@ int digits_train_batch(digits_t *net, const digits_input_t x[],
 {
     uint16_t i;
 
-    if (n == 0 || n > DIGITS_BATCH) {
+    if (n == 0u || n > DIGITS_BATCH) {
         return DIGITS_ERR_COUNT;
     }
     for (i = 0; i < n; i++) {

@@ -3,9 +3,11 @@
 #include "fashion_mnist.h"
 
 /* no padding between the fields */
-typedef char fashion_mnist_check_state[(sizeof(fashion_mnist_t) - 430121u < sizeof(int64_t)) ? 1 : -1];
+typedef char fashion_mnist_check_state[
+    (sizeof(fashion_mnist_t) - 430121u < sizeof(int64_t)) ? 1 : -1];
 /* two's complement, division toward zero */
-typedef char fashion_mnist_check_negative[((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
+typedef char fashion_mnist_check_negative[
+    ((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
 
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t fashion_mnist_div_trunc_i32(int32_t n, int32_t d)
@@ -19,14 +21,14 @@ static void fashion_mnist_dense_forward_784_200(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 200; o++) {
+    for (o = 0; o < 200u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 2147373487, limit 2147483647 */
 
-        for (i = 0; i < 784; i++) {
+        for (i = 0; i < 784u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 784;
+        W = &W[784u];
     }
 }
 
@@ -35,7 +37,7 @@ static void fashion_mnist_pocket_tanh_200_200704(const int32_t *h, int8_t *a, in
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 200; o++) {
+    for (o = 0; o < 200u; o++) {
         const int32_t v = fashion_mnist_div_trunc_i32(h[o], 200704); /* 1. */
 
         /* 2. seven straight pieces */
@@ -60,14 +62,14 @@ static void fashion_mnist_dense_forward_200_100(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 100; o++) {
+    for (o = 0; o < 100u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 832314567, limit 2147483647 */
 
-        for (i = 0; i < 200; i++) {
+        for (i = 0; i < 200u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 200;
+        W = &W[200u];
     }
 }
 
@@ -76,7 +78,7 @@ static void fashion_mnist_pocket_tanh_100_51200(const int32_t *h, int8_t *a, int
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 100; o++) {
+    for (o = 0; o < 100u; o++) {
         const int32_t v = fashion_mnist_div_trunc_i32(h[o], 51200); /* 1. */
 
         /* 2. seven straight pieces */
@@ -101,14 +103,14 @@ static void fashion_mnist_dense_forward_100_50(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 50; o++) {
+    for (o = 0; o < 50u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 416173667, limit 2147483647 */
 
-        for (i = 0; i < 100; i++) {
+        for (i = 0; i < 100u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 100;
+        W = &W[100u];
     }
 }
 
@@ -117,7 +119,7 @@ static void fashion_mnist_pocket_tanh_50_25600(const int32_t *h, int8_t *a, int8
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 50; o++) {
+    for (o = 0; o < 50u; o++) {
         const int32_t v = fashion_mnist_div_trunc_i32(h[o], 25600); /* 1. */
 
         /* 2. seven straight pieces */
@@ -142,14 +144,14 @@ static void fashion_mnist_dense_forward_50_10(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 208103217, limit 2147483647 */
 
-        for (i = 0; i < 50; i++) {
+        for (i = 0; i < 50u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 50;
+        W = &W[50u];
     }
 }
 
@@ -158,7 +160,7 @@ static void fashion_mnist_pocket_tanh_10_12800(const int32_t *h, int8_t *a, int8
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         const int32_t v = fashion_mnist_div_trunc_i32(h[o], 12800); /* 1. */
 
         /* 2. seven straight pieces */
@@ -191,15 +193,15 @@ static void fashion_mnist_fill_zero(int16_t *w, uint32_t n)
 void fashion_mnist_init(fashion_mnist_t *net, uint32_t seed)
 {
     (void)seed; /* nothing here is random */
-    net->lr_shift = 0;
-    fashion_mnist_fill_zero(net->W1, 156800);
-    fashion_mnist_fill_zero(net->b1, 200);
-    fashion_mnist_fill_zero(net->W2, 20000);
-    fashion_mnist_fill_zero(net->b2, 100);
-    fashion_mnist_fill_zero(net->W3, 5000);
-    fashion_mnist_fill_zero(net->b3, 50);
-    fashion_mnist_fill_zero(net->W4, 500);
-    fashion_mnist_fill_zero(net->b4, 10);
+    net->lr_shift = 0u;
+    fashion_mnist_fill_zero(net->W1, 156800u);
+    fashion_mnist_fill_zero(net->b1, 200u);
+    fashion_mnist_fill_zero(net->W2, 20000u);
+    fashion_mnist_fill_zero(net->b2, 100u);
+    fashion_mnist_fill_zero(net->W3, 5000u);
+    fashion_mnist_fill_zero(net->b3, 50u);
+    fashion_mnist_fill_zero(net->W4, 500u);
+    fashion_mnist_fill_zero(net->b4, 10u);
 }
 
 void fashion_mnist_forward_row(fashion_mnist_t *net,

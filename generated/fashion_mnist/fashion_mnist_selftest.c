@@ -21,57 +21,85 @@ static const int8_t fashion_mnist_expected_output[80] FASHION_MNIST_FLASH = {
 };
 
 /* weights' CRC-32 */
-static const uint32_t fashion_mnist_expected_digest[6] FASHION_MNIST_FLASH = {
+static const uint32_t fashion_mnist_expected_digest[10] FASHION_MNIST_FLASH = {
     0x50acd217UL, 0x479e881bUL, 0x08557accUL, 0x91cd5e2aUL, 0x492e124cUL, 0x1b1a7f57UL,
+    0x3cb40268UL, 0xf30f30caUL, 0x326c49d1UL, 0x57eefbccUL,
 };
 
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void fashion_mnist_sample(uint32_t number, fashion_mnist_input_t x[FASHION_MNIST_INPUT_SIZE])
 {
+    const uint32_t span = 256UL; /* how many values x can have, from low on */
+    const int32_t low = 0;
     uint32_t i;
 
     for (i = 0; i < FASHION_MNIST_INPUT_SIZE; i++) {
-        uint32_t value = fashion_mnist_mix(number * (uint32_t)65536 + i);
+        uint32_t value = fashion_mnist_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 255UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (fashion_mnist_input_t)((int32_t)(value % 256UL) + (0));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (fashion_mnist_input_t)drawn;
     }
 }
 
-/* Whether the outputs of sample number are the reference's; expected: row of fashion_mnist_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int fashion_mnist_same_output(fashion_mnist_t *net, uint32_t number, uint16_t expected)
 {
     fashion_mnist_input_t x[FASHION_MNIST_INPUT_SIZE];
     fashion_mnist_output_t y[FASHION_MNIST_OUTPUT_SIZE];
+    uint16_t best = 0;
     uint16_t c;
 
     fashion_mnist_sample(number, x);
     fashion_mnist_forward(net, x, y);
     for (c = 0; c < FASHION_MNIST_OUTPUT_SIZE; c++) {
-        if (y[c] != FASHION_MNIST_READ_I8(&fashion_mnist_expected_output[expected * FASHION_MNIST_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * FASHION_MNIST_OUTPUT_SIZE + c;
+
+        if (y[c] != FASHION_MNIST_READ_I8(&fashion_mnist_expected_output[at])) {
             return 0;
         }
+        if (y[c] > y[best]) {
+            best = c;
+        }
     }
-    return 1;
+    return fashion_mnist_predict(net, x) == best;
 }
 
-/* Train on 2 samples from sample number on; whether all went well */
-static int fashion_mnist_learns(fashion_mnist_t *net, uint32_t number)
+/* Train on one batch; whether all weights are then the reference's. step: of training, from 0 */
+static int fashion_mnist_learns(fashion_mnist_t *net, uint16_t step)
 {
-    fashion_mnist_input_t x[2 * FASHION_MNIST_INPUT_SIZE];
-    uint16_t expected[2];
+    const uint32_t number = (uint32_t)step * 2u;
+    fashion_mnist_input_t x[1568u];
+    uint16_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 2u; i++) {
         fashion_mnist_sample(number + i, x + (size_t)i * FASHION_MNIST_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % FASHION_MNIST_OUTPUT_SIZE);
     }
-    return fashion_mnist_train_batch(net, x, expected, 2) == FASHION_MNIST_OK;
+    if (fashion_mnist_train_batch(net, x, expected, 2u) != FASHION_MNIST_OK) {
+        return 0;
+    }
+    digest = FASHION_MNIST_READ_U32(&fashion_mnist_expected_digest[step]);
+    return fashion_mnist_digest(net) == digest;
+}
+
+/* Weights at their clamp, on one side and the other in turn; w: n values */
+static void fashion_mnist_extremes(int16_t *w, uint32_t n, int16_t limit)
+{
+    uint32_t i;
+
+    for (i = 0; i < n; i++) {
+        w[i] = (i & 1u) == 0u ? limit : (int16_t)-limit;
+    }
 }
 
 int fashion_mnist_selftest(fashion_mnist_t *net)
@@ -87,24 +115,41 @@ int fashion_mnist_selftest(fashion_mnist_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!fashion_mnist_same_output(net, i, i)) {
             return number;
         }
     }
 
-    /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    /* 3. training, then at half the rate: all weights after each step, and the outputs they give */
+    for (i = 0; i < 8u; i++) {
         number++;
-        if (!fashion_mnist_learns(net, i * 2UL)
-            || fashion_mnist_digest(net) != FASHION_MNIST_READ_U32(&fashion_mnist_expected_digest[i])) {
+        net->lr_shift = i < 6u ? 0u : 1u;
+        if (!fashion_mnist_learns(net, i)) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!fashion_mnist_same_output(net, i, (uint16_t)(4u + i))) {
+            return number;
+        }
+    }
+
+    /* 4. training from weights at their clamps */
+    net->lr_shift = 0u;
+    fashion_mnist_extremes(net->W1, 156800u, 10741);
+    fashion_mnist_extremes(net->b1, 200u, 32767);
+    fashion_mnist_extremes(net->W2, 20000u, 32767);
+    fashion_mnist_extremes(net->b2, 100u, 32767);
+    fashion_mnist_extremes(net->W3, 5000u, 32767);
+    fashion_mnist_extremes(net->b3, 50u, 32767);
+    fashion_mnist_extremes(net->W4, 500u, 32767);
+    fashion_mnist_extremes(net->b4, 10u, 32767);
+    for (i = 8u; i < 10u; i++) {
+        number++;
+        if (!fashion_mnist_learns(net, i)) {
             return number;
         }
     }

@@ -27,7 +27,7 @@ static uint32_t fashion_mnist_crc_byte(uint32_t crc, uint8_t byte)
     uint8_t bit;
 
     crc ^= byte;
-    for (bit = 0; bit < 8; bit++) {
+    for (bit = 0; bit < 8u; bit++) {
         crc = ((uint32_t)crc >> 1) ^ (0xedb88320UL & (0u - (uint32_t)(crc & 1u)));
     }
     return crc;
@@ -51,14 +51,14 @@ uint32_t fashion_mnist_digest(const fashion_mnist_t *net)
 {
     uint32_t crc = 0xffffffffUL;
 
-    crc = fashion_mnist_crc_values(crc, net->W1, 156800);
-    crc = fashion_mnist_crc_values(crc, net->b1, 200);
-    crc = fashion_mnist_crc_values(crc, net->W2, 20000);
-    crc = fashion_mnist_crc_values(crc, net->b2, 100);
-    crc = fashion_mnist_crc_values(crc, net->W3, 5000);
-    crc = fashion_mnist_crc_values(crc, net->b3, 50);
-    crc = fashion_mnist_crc_values(crc, net->W4, 500);
-    crc = fashion_mnist_crc_values(crc, net->b4, 10);
+    crc = fashion_mnist_crc_values(crc, net->W1, 156800u);
+    crc = fashion_mnist_crc_values(crc, net->b1, 200u);
+    crc = fashion_mnist_crc_values(crc, net->W2, 20000u);
+    crc = fashion_mnist_crc_values(crc, net->b2, 100u);
+    crc = fashion_mnist_crc_values(crc, net->W3, 5000u);
+    crc = fashion_mnist_crc_values(crc, net->b3, 50u);
+    crc = fashion_mnist_crc_values(crc, net->W4, 500u);
+    crc = fashion_mnist_crc_values(crc, net->b4, 10u);
     return crc ^ 0xffffffffUL;
 }
 
@@ -113,7 +113,7 @@ static int fashion_mnist_in_range(const uint8_t *blob, uint32_t count, int16_t l
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         const int32_t value = fashion_mnist_get_i16(blob);
 
         if (value < -(int32_t)limit || value > limit) {
@@ -127,7 +127,7 @@ static const uint8_t *fashion_mnist_get_values(const uint8_t *blob, int16_t *val
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         value[i] = fashion_mnist_get_i16(blob);
     }
     return blob;
@@ -135,41 +135,42 @@ static const uint8_t *fashion_mnist_get_values(const uint8_t *blob, int16_t *val
 
 size_t fashion_mnist_save(const fashion_mnist_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + fashion_mnist_payload_at;
+    uint8_t *payload;
 
     if (size < FASHION_MNIST_BLOB_SIZE) {
         return 0;
     }
-    blob[0] = 0x50; /* "PKTG" */
-    blob[1] = 0x4b;
-    blob[2] = 0x54;
-    blob[3] = 0x47;
+    blob[0] = 0x50u; /* "PKTG" */
+    blob[1] = 0x4bu;
+    blob[2] = 0x54u;
+    blob[3] = 0x47u;
     fashion_mnist_put_u32(blob + fashion_mnist_version_at, FASHION_MNIST_BLOB_VERSION);
     fashion_mnist_put_u32(blob + fashion_mnist_layout_at, 0x942bc5f9UL);
     fashion_mnist_put_u32(blob + fashion_mnist_layout_at + 4, 0x8f02ac66UL);
     fashion_mnist_put_u32(blob + 16, FASHION_MNIST_PAYLOAD_SIZE);
-    payload = fashion_mnist_put_values(payload, net->W1, 156800);
-    payload = fashion_mnist_put_values(payload, net->b1, 200);
-    payload = fashion_mnist_put_values(payload, net->W2, 20000);
-    payload = fashion_mnist_put_values(payload, net->b2, 100);
-    payload = fashion_mnist_put_values(payload, net->W3, 5000);
-    payload = fashion_mnist_put_values(payload, net->b3, 50);
-    payload = fashion_mnist_put_values(payload, net->W4, 500);
-    payload = fashion_mnist_put_values(payload, net->b4, 10);
-    *payload = net->lr_shift;
+    payload = blob + fashion_mnist_payload_at;
+    payload = fashion_mnist_put_values(payload, net->W1, 156800u);
+    payload = fashion_mnist_put_values(payload, net->b1, 200u);
+    payload = fashion_mnist_put_values(payload, net->W2, 20000u);
+    payload = fashion_mnist_put_values(payload, net->b2, 100u);
+    payload = fashion_mnist_put_values(payload, net->W3, 5000u);
+    payload = fashion_mnist_put_values(payload, net->b3, 50u);
+    payload = fashion_mnist_put_values(payload, net->W4, 500u);
+    payload = fashion_mnist_put_values(payload, net->b4, 10u);
+    payload[0] = net->lr_shift;
     fashion_mnist_put_u32(blob + FASHION_MNIST_CRC_AT, fashion_mnist_crc_blob(blob));
     return FASHION_MNIST_BLOB_SIZE;
 }
 
 int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + fashion_mnist_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < fashion_mnist_payload_at) {
         return FASHION_MNIST_ERR_SIZE;
     }
-    if (blob[0] != 0x50 || blob[1] != 0x4b || blob[2] != 0x54 || blob[3] != 0x47) {
+    if (blob[0] != 0x50u || blob[1] != 0x4bu || blob[2] != 0x54u || blob[3] != 0x47u) {
         return FASHION_MNIST_ERR_MAGIC;
     }
     if (fashion_mnist_get_u32(blob + fashion_mnist_version_at) != FASHION_MNIST_BLOB_VERSION) {
@@ -189,54 +190,55 @@ int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
         return FASHION_MNIST_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
-    if (!fashion_mnist_in_range(payload, 156800, 10741)) {
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
+    payload = blob + fashion_mnist_payload_at;
+    if (!fashion_mnist_in_range(payload, 156800u, 10741)) {
         return FASHION_MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)156800;
-    if (!fashion_mnist_in_range(payload, 200, 32767)) {
+    payload = &payload[313600u];
+    if (!fashion_mnist_in_range(payload, 200u, 32767)) {
         return FASHION_MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)200;
-    if (!fashion_mnist_in_range(payload, 20000, 32767)) {
+    payload = &payload[400u];
+    if (!fashion_mnist_in_range(payload, 20000u, 32767)) {
         return FASHION_MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)20000;
-    if (!fashion_mnist_in_range(payload, 100, 32767)) {
+    payload = &payload[40000u];
+    if (!fashion_mnist_in_range(payload, 100u, 32767)) {
         return FASHION_MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)100;
-    if (!fashion_mnist_in_range(payload, 5000, 32767)) {
+    payload = &payload[200u];
+    if (!fashion_mnist_in_range(payload, 5000u, 32767)) {
         return FASHION_MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)5000;
-    if (!fashion_mnist_in_range(payload, 50, 32767)) {
+    payload = &payload[10000u];
+    if (!fashion_mnist_in_range(payload, 50u, 32767)) {
         return FASHION_MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)50;
-    if (!fashion_mnist_in_range(payload, 500, 32767)) {
+    payload = &payload[100u];
+    if (!fashion_mnist_in_range(payload, 500u, 32767)) {
         return FASHION_MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)500;
-    if (!fashion_mnist_in_range(payload, 10, 32767)) {
+    payload = &payload[1000u];
+    if (!fashion_mnist_in_range(payload, 10u, 32767)) {
         return FASHION_MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)10;
-    if (*payload > 15) {
+    payload = &payload[20u];
+    if (payload[0] > 15u) {
         return FASHION_MNIST_ERR_RANGE;
     }
 
     /* 4. take it over */
-    net->lr_shift = *payload;
+    net->lr_shift = payload[0];
     payload = blob + fashion_mnist_payload_at;
-    payload = fashion_mnist_get_values(payload, net->W1, 156800);
-    payload = fashion_mnist_get_values(payload, net->b1, 200);
-    payload = fashion_mnist_get_values(payload, net->W2, 20000);
-    payload = fashion_mnist_get_values(payload, net->b2, 100);
-    payload = fashion_mnist_get_values(payload, net->W3, 5000);
-    payload = fashion_mnist_get_values(payload, net->b3, 50);
-    payload = fashion_mnist_get_values(payload, net->W4, 500);
-    payload = fashion_mnist_get_values(payload, net->b4, 10);
+    payload = fashion_mnist_get_values(payload, net->W1, 156800u);
+    payload = fashion_mnist_get_values(payload, net->b1, 200u);
+    payload = fashion_mnist_get_values(payload, net->W2, 20000u);
+    payload = fashion_mnist_get_values(payload, net->b2, 100u);
+    payload = fashion_mnist_get_values(payload, net->W3, 5000u);
+    payload = fashion_mnist_get_values(payload, net->b3, 50u);
+    payload = fashion_mnist_get_values(payload, net->W4, 500u);
+    payload = fashion_mnist_get_values(payload, net->b4, 10u);
     (void)payload;
     return FASHION_MNIST_OK;
 }

@@ -3,9 +3,11 @@
 #include "mnist.h"
 
 /* no padding between the fields */
-typedef char mnist_check_state[(sizeof(mnist_t) - 196521u < sizeof(int64_t)) ? 1 : -1];
+typedef char mnist_check_state[
+    (sizeof(mnist_t) - 196521u < sizeof(int64_t)) ? 1 : -1];
 /* two's complement, division toward zero */
-typedef char mnist_check_negative[((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
+typedef char mnist_check_negative[
+    ((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
 
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t mnist_div_trunc_i32(int32_t n, int32_t d)
@@ -19,14 +21,14 @@ static void mnist_dense_forward_784_100(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 100; o++) {
+    for (o = 0; o < 100u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 2147373487, limit 2147483647 */
 
-        for (i = 0; i < 784; i++) {
+        for (i = 0; i < 784u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 784;
+        W = &W[784u];
     }
 }
 
@@ -35,7 +37,7 @@ static void mnist_pocket_tanh_100_200704(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 100; o++) {
+    for (o = 0; o < 100u; o++) {
         const int32_t v = mnist_div_trunc_i32(h[o], 200704); /* 1. */
 
         /* 2. seven straight pieces */
@@ -60,14 +62,14 @@ static void mnist_dense_forward_100_50(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 50; o++) {
+    for (o = 0; o < 50u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 416173667, limit 2147483647 */
 
-        for (i = 0; i < 100; i++) {
+        for (i = 0; i < 100u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 100;
+        W = &W[100u];
     }
 }
 
@@ -76,7 +78,7 @@ static void mnist_pocket_tanh_50_25600(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 50; o++) {
+    for (o = 0; o < 50u; o++) {
         const int32_t v = mnist_div_trunc_i32(h[o], 25600); /* 1. */
 
         /* 2. seven straight pieces */
@@ -101,14 +103,14 @@ static void mnist_dense_forward_50_10(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 208103217, limit 2147483647 */
 
-        for (i = 0; i < 50; i++) {
+        for (i = 0; i < 50u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 50;
+        W = &W[50u];
     }
 }
 
@@ -117,7 +119,7 @@ static void mnist_pocket_tanh_10_12800(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         const int32_t v = mnist_div_trunc_i32(h[o], 12800); /* 1. */
 
         /* 2. seven straight pieces */
@@ -150,13 +152,13 @@ static void mnist_fill_zero(int16_t *w, uint32_t n)
 void mnist_init(mnist_t *net, uint32_t seed)
 {
     (void)seed; /* nothing here is random */
-    net->lr_shift = 0;
-    mnist_fill_zero(net->W1, 78400);
-    mnist_fill_zero(net->b1, 100);
-    mnist_fill_zero(net->W2, 5000);
-    mnist_fill_zero(net->b2, 50);
-    mnist_fill_zero(net->W3, 500);
-    mnist_fill_zero(net->b3, 10);
+    net->lr_shift = 0u;
+    mnist_fill_zero(net->W1, 78400u);
+    mnist_fill_zero(net->b1, 100u);
+    mnist_fill_zero(net->W2, 5000u);
+    mnist_fill_zero(net->b2, 50u);
+    mnist_fill_zero(net->W3, 500u);
+    mnist_fill_zero(net->b3, 10u);
 }
 
 void mnist_forward_row(mnist_t *net,

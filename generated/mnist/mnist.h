@@ -38,7 +38,7 @@
  *     lr_shift  uint8_t         1 bytes RAM    the learning rate is 1 / (lr_inv * 2^lr_shift)
  *     R1        int8_t       1000 bytes flash  10 x 100: fixed random feedback
  *     R2        int8_t        500 bytes flash  10 x 50: fixed random feedback
- *     RAM in all: 196521 bytes
+ *     RAM in all: 196524 bytes, 3 of them padding (none on AVR)
  *     flash in all, without code: 1500 bytes
  *
  * Assumptions: C99 or C++, int of 16 bits or more, two's complement, exact-width integer types.
@@ -74,8 +74,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define MNIST_INPUT_SIZE 784
-#define MNIST_OUTPUT_SIZE 10
+#define MNIST_INPUT_SIZE 784u
+#define MNIST_OUTPUT_SIZE 10u
 #define MNIST_SEED 1UL /* the model's own seed, for mnist_init */
 #define MNIST_BATCH 20u /* samples that one update can sum over */
 #define MNIST_BLOB_SIZE 168145u /* bytes that mnist_save writes */
@@ -100,7 +100,8 @@ typedef uint8_t mnist_input_t;
 /* output: -127..127 */
 typedef int8_t mnist_output_t;
 
-/* All mutable state, 196521 bytes. Any number of them may live side by side. */
+/* All mutable state, 196524 bytes, 3 of them padding (none on AVR). Any number of them may live
+   side by side. */
 typedef struct {
     int32_t h1[2000];     /* 20 x 100: pre-activations */
     int32_t h2[1000];     /* 20 x 50: pre-activations */
@@ -146,7 +147,8 @@ uint16_t mnist_predict(mnist_t *net,
 int mnist_train_step(mnist_t *net,
     const mnist_input_t x[MNIST_INPUT_SIZE], uint16_t label);
 
-/* Learn from n samples at once, n 1..MNIST_BATCH; x: n rows of MNIST_INPUT_SIZE values.
+/* Learn from n samples at once, n 1..MNIST_BATCH.
+   x: n rows of MNIST_INPUT_SIZE values.
    label: n classes, each below MNIST_OUTPUT_SIZE.
    Returns 0, MNIST_ERR_COUNT or MNIST_ERR_LABEL. n times 169300 MACs.
    Its largest local array is 784 bytes of gradients. */
@@ -159,18 +161,19 @@ int mnist_train_batch(mnist_t *net, const mnist_input_t x[],
 uint32_t mnist_clamped(void);
 #endif
 
-/* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
+/* Write weights, biases and lr_shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns MNIST_BLOB_SIZE, or 0 if size is less. */
 size_t mnist_save(const mnist_t *net, uint8_t *blob, size_t size);
 
-/* Read what mnist_save wrote, on any machine. Returns 0 or MNIST_ERR_SIZE, _MAGIC, _VERSION,
-   _MODEL, _CRC or _RANGE; any bytes may be given, and after an error net is as it was. */
+/* Read what mnist_save wrote, on any machine.
+   Returns 0 or MNIST_ERR_SIZE, _MAGIC, _VERSION, _MODEL, _CRC or _RANGE; any bytes may be
+   given, and after an error net is as it was. */
 int mnist_load(mnist_t *net, const uint8_t *blob, size_t size);
 
 /* CRC-32 of all weights and biases: the same on every machine for the same weights. */
 uint32_t mnist_digest(const mnist_t *net);
 
-/* Compare this build with the reference. It overwrites net and leaves it as after mnist_init.
+/* Compare this build with the reference. Overwrites net; leaves it as after mnist_init.
    Returns 0, or the number of the first failing vector. Uses 1568 bytes of stack for samples. */
 int mnist_selftest(mnist_t *net);
 

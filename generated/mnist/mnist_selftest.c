@@ -21,57 +21,85 @@ static const int8_t mnist_expected_output[80] MNIST_FLASH = {
 };
 
 /* weights' CRC-32 */
-static const uint32_t mnist_expected_digest[6] MNIST_FLASH = {
+static const uint32_t mnist_expected_digest[10] MNIST_FLASH = {
     0x0eadfe8aUL, 0x15ce85b7UL, 0xe5d7b257UL, 0xd4d10cfbUL, 0xd5ad32e8UL, 0xfb1baa93UL,
+    0x01ef7432UL, 0xf79a1e15UL, 0x3c00fbe6UL, 0x80617955UL,
 };
 
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void mnist_sample(uint32_t number, mnist_input_t x[MNIST_INPUT_SIZE])
 {
+    const uint32_t span = 256UL; /* how many values x can have, from low on */
+    const int32_t low = 0;
     uint32_t i;
 
     for (i = 0; i < MNIST_INPUT_SIZE; i++) {
-        uint32_t value = mnist_mix(number * (uint32_t)65536 + i);
+        uint32_t value = mnist_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 255UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (mnist_input_t)((int32_t)(value % 256UL) + (0));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (mnist_input_t)drawn;
     }
 }
 
-/* Whether the outputs of sample number are the reference's; expected: row of mnist_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int mnist_same_output(mnist_t *net, uint32_t number, uint16_t expected)
 {
     mnist_input_t x[MNIST_INPUT_SIZE];
     mnist_output_t y[MNIST_OUTPUT_SIZE];
+    uint16_t best = 0;
     uint16_t c;
 
     mnist_sample(number, x);
     mnist_forward(net, x, y);
     for (c = 0; c < MNIST_OUTPUT_SIZE; c++) {
-        if (y[c] != MNIST_READ_I8(&mnist_expected_output[expected * MNIST_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * MNIST_OUTPUT_SIZE + c;
+
+        if (y[c] != MNIST_READ_I8(&mnist_expected_output[at])) {
             return 0;
         }
+        if (y[c] > y[best]) {
+            best = c;
+        }
     }
-    return 1;
+    return mnist_predict(net, x) == best;
 }
 
-/* Train on 2 samples from sample number on; whether all went well */
-static int mnist_learns(mnist_t *net, uint32_t number)
+/* Train on one batch; whether all weights are then the reference's. step: of training, from 0 */
+static int mnist_learns(mnist_t *net, uint16_t step)
 {
-    mnist_input_t x[2 * MNIST_INPUT_SIZE];
-    uint16_t expected[2];
+    const uint32_t number = (uint32_t)step * 2u;
+    mnist_input_t x[1568u];
+    uint16_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 2u; i++) {
         mnist_sample(number + i, x + (size_t)i * MNIST_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % MNIST_OUTPUT_SIZE);
     }
-    return mnist_train_batch(net, x, expected, 2) == MNIST_OK;
+    if (mnist_train_batch(net, x, expected, 2u) != MNIST_OK) {
+        return 0;
+    }
+    digest = MNIST_READ_U32(&mnist_expected_digest[step]);
+    return mnist_digest(net) == digest;
+}
+
+/* Weights at their clamp, on one side and the other in turn; w: n values */
+static void mnist_extremes(int16_t *w, uint32_t n, int16_t limit)
+{
+    uint32_t i;
+
+    for (i = 0; i < n; i++) {
+        w[i] = (i & 1u) == 0u ? limit : (int16_t)-limit;
+    }
 }
 
 int mnist_selftest(mnist_t *net)
@@ -87,24 +115,39 @@ int mnist_selftest(mnist_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!mnist_same_output(net, i, i)) {
             return number;
         }
     }
 
-    /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    /* 3. training, then at half the rate: all weights after each step, and the outputs they give */
+    for (i = 0; i < 8u; i++) {
         number++;
-        if (!mnist_learns(net, i * 2UL)
-            || mnist_digest(net) != MNIST_READ_U32(&mnist_expected_digest[i])) {
+        net->lr_shift = i < 6u ? 0u : 1u;
+        if (!mnist_learns(net, i)) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!mnist_same_output(net, i, (uint16_t)(4u + i))) {
+            return number;
+        }
+    }
+
+    /* 4. training from weights at their clamps */
+    net->lr_shift = 0u;
+    mnist_extremes(net->W1, 78400u, 10741);
+    mnist_extremes(net->b1, 100u, 32767);
+    mnist_extremes(net->W2, 5000u, 32767);
+    mnist_extremes(net->b2, 50u, 32767);
+    mnist_extremes(net->W3, 500u, 32767);
+    mnist_extremes(net->b3, 10u, 32767);
+    for (i = 8u; i < 10u; i++) {
+        number++;
+        if (!mnist_learns(net, i)) {
             return number;
         }
     }

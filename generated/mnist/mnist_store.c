@@ -27,7 +27,7 @@ static uint32_t mnist_crc_byte(uint32_t crc, uint8_t byte)
     uint8_t bit;
 
     crc ^= byte;
-    for (bit = 0; bit < 8; bit++) {
+    for (bit = 0; bit < 8u; bit++) {
         crc = ((uint32_t)crc >> 1) ^ (0xedb88320UL & (0u - (uint32_t)(crc & 1u)));
     }
     return crc;
@@ -51,12 +51,12 @@ uint32_t mnist_digest(const mnist_t *net)
 {
     uint32_t crc = 0xffffffffUL;
 
-    crc = mnist_crc_values(crc, net->W1, 78400);
-    crc = mnist_crc_values(crc, net->b1, 100);
-    crc = mnist_crc_values(crc, net->W2, 5000);
-    crc = mnist_crc_values(crc, net->b2, 50);
-    crc = mnist_crc_values(crc, net->W3, 500);
-    crc = mnist_crc_values(crc, net->b3, 10);
+    crc = mnist_crc_values(crc, net->W1, 78400u);
+    crc = mnist_crc_values(crc, net->b1, 100u);
+    crc = mnist_crc_values(crc, net->W2, 5000u);
+    crc = mnist_crc_values(crc, net->b2, 50u);
+    crc = mnist_crc_values(crc, net->W3, 500u);
+    crc = mnist_crc_values(crc, net->b3, 10u);
     return crc ^ 0xffffffffUL;
 }
 
@@ -111,7 +111,7 @@ static int mnist_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         const int32_t value = mnist_get_i16(blob);
 
         if (value < -(int32_t)limit || value > limit) {
@@ -125,7 +125,7 @@ static const uint8_t *mnist_get_values(const uint8_t *blob, int16_t *value, uint
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         value[i] = mnist_get_i16(blob);
     }
     return blob;
@@ -133,39 +133,40 @@ static const uint8_t *mnist_get_values(const uint8_t *blob, int16_t *value, uint
 
 size_t mnist_save(const mnist_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + mnist_payload_at;
+    uint8_t *payload;
 
     if (size < MNIST_BLOB_SIZE) {
         return 0;
     }
-    blob[0] = 0x50; /* "PKTG" */
-    blob[1] = 0x4b;
-    blob[2] = 0x54;
-    blob[3] = 0x47;
+    blob[0] = 0x50u; /* "PKTG" */
+    blob[1] = 0x4bu;
+    blob[2] = 0x54u;
+    blob[3] = 0x47u;
     mnist_put_u32(blob + mnist_version_at, MNIST_BLOB_VERSION);
     mnist_put_u32(blob + mnist_layout_at, 0x0f19a110UL);
     mnist_put_u32(blob + mnist_layout_at + 4, 0x29df416cUL);
     mnist_put_u32(blob + 16, MNIST_PAYLOAD_SIZE);
-    payload = mnist_put_values(payload, net->W1, 78400);
-    payload = mnist_put_values(payload, net->b1, 100);
-    payload = mnist_put_values(payload, net->W2, 5000);
-    payload = mnist_put_values(payload, net->b2, 50);
-    payload = mnist_put_values(payload, net->W3, 500);
-    payload = mnist_put_values(payload, net->b3, 10);
-    *payload = net->lr_shift;
+    payload = blob + mnist_payload_at;
+    payload = mnist_put_values(payload, net->W1, 78400u);
+    payload = mnist_put_values(payload, net->b1, 100u);
+    payload = mnist_put_values(payload, net->W2, 5000u);
+    payload = mnist_put_values(payload, net->b2, 50u);
+    payload = mnist_put_values(payload, net->W3, 500u);
+    payload = mnist_put_values(payload, net->b3, 10u);
+    payload[0] = net->lr_shift;
     mnist_put_u32(blob + MNIST_CRC_AT, mnist_crc_blob(blob));
     return MNIST_BLOB_SIZE;
 }
 
 int mnist_load(mnist_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + mnist_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < mnist_payload_at) {
         return MNIST_ERR_SIZE;
     }
-    if (blob[0] != 0x50 || blob[1] != 0x4b || blob[2] != 0x54 || blob[3] != 0x47) {
+    if (blob[0] != 0x50u || blob[1] != 0x4bu || blob[2] != 0x54u || blob[3] != 0x47u) {
         return MNIST_ERR_MAGIC;
     }
     if (mnist_get_u32(blob + mnist_version_at) != MNIST_BLOB_VERSION) {
@@ -185,44 +186,45 @@ int mnist_load(mnist_t *net, const uint8_t *blob, size_t size)
         return MNIST_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
-    if (!mnist_in_range(payload, 78400, 10741)) {
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
+    payload = blob + mnist_payload_at;
+    if (!mnist_in_range(payload, 78400u, 10741)) {
         return MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)78400;
-    if (!mnist_in_range(payload, 100, 32767)) {
+    payload = &payload[156800u];
+    if (!mnist_in_range(payload, 100u, 32767)) {
         return MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)100;
-    if (!mnist_in_range(payload, 5000, 32767)) {
+    payload = &payload[200u];
+    if (!mnist_in_range(payload, 5000u, 32767)) {
         return MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)5000;
-    if (!mnist_in_range(payload, 50, 32767)) {
+    payload = &payload[10000u];
+    if (!mnist_in_range(payload, 50u, 32767)) {
         return MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)50;
-    if (!mnist_in_range(payload, 500, 32767)) {
+    payload = &payload[100u];
+    if (!mnist_in_range(payload, 500u, 32767)) {
         return MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)500;
-    if (!mnist_in_range(payload, 10, 32767)) {
+    payload = &payload[1000u];
+    if (!mnist_in_range(payload, 10u, 32767)) {
         return MNIST_ERR_RANGE;
     }
-    payload += 2 * (size_t)10;
-    if (*payload > 15) {
+    payload = &payload[20u];
+    if (payload[0] > 15u) {
         return MNIST_ERR_RANGE;
     }
 
     /* 4. take it over */
-    net->lr_shift = *payload;
+    net->lr_shift = payload[0];
     payload = blob + mnist_payload_at;
-    payload = mnist_get_values(payload, net->W1, 78400);
-    payload = mnist_get_values(payload, net->b1, 100);
-    payload = mnist_get_values(payload, net->W2, 5000);
-    payload = mnist_get_values(payload, net->b2, 50);
-    payload = mnist_get_values(payload, net->W3, 500);
-    payload = mnist_get_values(payload, net->b3, 10);
+    payload = mnist_get_values(payload, net->W1, 78400u);
+    payload = mnist_get_values(payload, net->b1, 100u);
+    payload = mnist_get_values(payload, net->W2, 5000u);
+    payload = mnist_get_values(payload, net->b2, 50u);
+    payload = mnist_get_values(payload, net->W3, 500u);
+    payload = mnist_get_values(payload, net->b3, 10u);
     (void)payload;
     return MNIST_OK;
 }

@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(MNIST_DEBUG)
 static uint32_t mnist_clamped_count;
-#define MNIST_COUNT_CLAMPED(condition) (mnist_clamped_count += (condition) ? 1u : 0u)
+#define MNIST_COUNT_CLAMPED(condition) \
+    (mnist_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t mnist_clamped(void)
 {
@@ -25,7 +26,8 @@ static int32_t mnist_div_trunc_i32(int32_t n, int32_t d)
 static int32_t mnist_div_pow2_i32(int32_t x, uint8_t shift)
 {
     const uint32_t magnitude = x < 0 ? 0u - (uint32_t)x : (uint32_t)x;
-    const int32_t quotient = (int32_t)((uint32_t)magnitude >> shift);
+    const uint32_t shifted = (uint32_t)magnitude >> shift;
+    const int32_t quotient = (int32_t)shifted;
 
     return x < 0 ? -quotient : quotient;
 }
@@ -127,10 +129,11 @@ static const int8_t mnist_R2[500] MNIST_FLASH = {
 /* e = a - y, y = target at the label, 0 elsewhere */
 static void mnist_error_class_10(const int8_t *a, uint16_t label, int16_t *e)
 {
+    const int32_t target = 15;
     uint_fast16_t c;
 
-    for (c = 0; c < 10; c++) {
-        const int32_t y = c == label ? 15 : 0; /* 1. */
+    for (c = 0; c < 10u; c++) {
+        const int32_t y = c == label ? target : 0; /* 1. */
 
         e[c] = (int16_t)(a[c] - y); /* 2. |e| <= 142, limit 2147483647 */
     }
@@ -142,14 +145,14 @@ static void mnist_feedback_project_10_100(const int16_t *e, const int8_t *R, int
     /* |s| <= 29820, limit 2147483647 */
     uint_fast16_t c, o;
 
-    for (o = 0; o < 100; o++) {
+    for (o = 0; o < 100u; o++) {
         s[o] = (int16_t)((int32_t)e[0] * MNIST_READ_I8(&R[o])); /* 1. */
     }
-    for (c = 1; c < 10; c++) {
+    for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
-        R += 100;
-        for (o = 0; o < 100; o++) {
+        R = &R[100u];
+        for (o = 0; o < 100u; o++) {
             s[o] = (int16_t)(s[o] + error * MNIST_READ_I8(&R[o])); /* 2. */
         }
     }
@@ -160,7 +163,7 @@ static void mnist_slope_divide_100(const int16_t *s, const int8_t *g, int16_t *d
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 100; o++) {
+    for (o = 0; o < 100u; o++) {
         int32_t quotient = mnist_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int16_t)quotient;
@@ -173,14 +176,14 @@ static void mnist_feedback_project_10_50(const int16_t *e, const int8_t *R, int3
     /* |s| <= 72420, limit 2147483647 */
     uint_fast16_t c, o;
 
-    for (o = 0; o < 50; o++) {
+    for (o = 0; o < 50u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * MNIST_READ_I8(&R[o])); /* 1. */
     }
-    for (c = 1; c < 10; c++) {
+    for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
-        R += 50;
-        for (o = 0; o < 50; o++) {
+        R = &R[50u];
+        for (o = 0; o < 50u; o++) {
             s[o] = (int32_t)(s[o] + error * MNIST_READ_I8(&R[o])); /* 2. */
         }
     }
@@ -191,7 +194,7 @@ static void mnist_slope_divide_50(const int32_t *s, const int8_t *g, int32_t *de
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 50; o++) {
+    for (o = 0; o < 50u; o++) {
         int32_t quotient = mnist_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int32_t)quotient;
@@ -203,7 +206,7 @@ static void mnist_slope_divide_10(const int16_t *s, const int8_t *g, int16_t *de
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         int32_t quotient = mnist_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int16_t)quotient;
@@ -226,33 +229,33 @@ static int16_t mnist_sgd_step_1000_32767(int16_t w, int32_t gradient, uint8_t lr
 static void mnist_dense_update_weights_50_10(
     const int8_t *x, const int16_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[50]; /* |gradient| <= 360680, limit 2147483647 */
+    int32_t gradient[50u]; /* |gradient| <= 360680, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 10; o++) {
-        for (first = 0; first < 50; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 10u; o++) {
+        for (first = 0; first < 50u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 50 - first < 50 ? 50 - first : 50;
+            width = 50u - first < 50u ? 50u - first : 50u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 50;
-                error = delta[(size_t)sample * 10 + o];
+                row = &row[50u];
+                error = delta[(size_t)sample * 10u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = mnist_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -264,11 +267,11 @@ static void mnist_dense_update_bias_10(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 10; o++) {
+    for (o = 0; o < 10u; o++) {
         int32_t gradient = 0; /* |gradient| <= 2840, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 10 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 10u + o]; /* 1. */
         }
         b[o] = mnist_sgd_step_1000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -278,33 +281,33 @@ static void mnist_dense_update_bias_10(
 static void mnist_dense_update_weights_100_50(
     const int8_t *x, const int32_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[100]; /* |gradient| <= 183946800, limit 2147483647 */
+    int32_t gradient[100u]; /* |gradient| <= 183946800, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 50; o++) {
-        for (first = 0; first < 100; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 50u; o++) {
+        for (first = 0; first < 100u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 100 - first < 100 ? 100 - first : 100;
+            width = 100u - first < 100u ? 100u - first : 100u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 100;
-                error = delta[(size_t)sample * 50 + o];
+                row = &row[100u];
+                error = delta[(size_t)sample * 50u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = mnist_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -316,11 +319,11 @@ static void mnist_dense_update_bias_50(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 50; o++) {
+    for (o = 0; o < 50u; o++) {
         int32_t gradient = 0; /* |gradient| <= 1448400, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 50 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 50u + o]; /* 1. */
         }
         b[o] = mnist_sgd_step_1000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -342,33 +345,33 @@ static int16_t mnist_sgd_step_1000_10741(int16_t w, int32_t gradient, uint8_t lr
 static void mnist_dense_update_weights_784_100(
     const uint8_t *x, const int16_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[196]; /* |gradient| <= 152082000, limit 2147483647 */
+    int32_t gradient[196u]; /* |gradient| <= 152082000, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 100; o++) {
-        for (first = 0; first < 784; first += width) {
-            const uint8_t *row = x + first;
+    for (o = 0; o < 100u; o++) {
+        for (first = 0; first < 784u; first += width) {
+            const uint8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 784 - first < 196 ? 784 - first : 196;
+            width = 784u - first < 196u ? 784u - first : 196u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 784;
-                error = delta[(size_t)sample * 100 + o];
+                row = &row[784u];
+                error = delta[(size_t)sample * 100u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = mnist_sgd_step_1000_10741(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -380,11 +383,11 @@ static void mnist_dense_update_bias_100(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 100; o++) {
+    for (o = 0; o < 100u; o++) {
         int32_t gradient = 0; /* |gradient| <= 596400, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 100 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 100u + o]; /* 1. */
         }
         b[o] = mnist_sgd_step_1000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -395,7 +398,7 @@ int mnist_train_batch(mnist_t *net, const mnist_input_t x[],
 {
     uint16_t i;
 
-    if (n == 0 || n > MNIST_BATCH) {
+    if (n == 0u || n > MNIST_BATCH) {
         return MNIST_ERR_COUNT;
     }
     for (i = 0; i < n; i++) {

@@ -3,9 +3,11 @@
 #include "sensor.h"
 
 /* no padding between the fields */
-typedef char sensor_check_state[(sizeof(sensor_t) - 1245u < sizeof(int64_t)) ? 1 : -1];
+typedef char sensor_check_state[
+    (sizeof(sensor_t) - 1245u < sizeof(int64_t)) ? 1 : -1];
 /* two's complement, division toward zero */
-typedef char sensor_check_negative[((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
+typedef char sensor_check_negative[
+    ((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
 
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t sensor_div_trunc_i32(int32_t n, int32_t d)
@@ -22,12 +24,14 @@ static int32_t sensor_clamp_i32(int32_t x, int32_t low, int32_t high)
 /* x = clamp((raw - offset) * multiplier / divisor) */
 static void sensor_scale_input_16(const int8_t *raw, int8_t *x)
 {
+    const int32_t offset = 0;
+    const int32_t multiplier = 1;
     uint_fast16_t i;
 
-    for (i = 0; i < 16; i++) {
+    for (i = 0; i < 16u; i++) {
         /* 1. |product| <= 128, limit 2147483647 */
         const int32_t product =
-            ((int32_t)raw[i] - (0)) * (1);
+            ((int32_t)raw[i] - offset) * multiplier;
 
         /* 2. */
         x[i] = (int8_t)sensor_clamp_i32(
@@ -41,14 +45,14 @@ static void sensor_dense_forward_16_20(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 20; o++) {
+    for (o = 0; o < 20u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 4226943, limit 2147483647 */
 
-        for (i = 0; i < 16; i++) {
+        for (i = 0; i < 16u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 16;
+        W = &W[16u];
     }
 }
 
@@ -57,7 +61,7 @@ static void sensor_pocket_relu8bit_20(const int32_t *h, int8_t *a, int32_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 20; o++) {
+    for (o = 0; o < 20u; o++) {
         const int32_t v = h[o]; /* 1. */
 
         a[o] = (int8_t)(v < 0 ? 0 : (v > 127 ? 127 : v)); /* 2. */
@@ -71,14 +75,14 @@ static void sensor_dense_forward_20_4(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 4; o++) {
+    for (o = 0; o < 4u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 83260947, limit 2147483647 */
 
-        for (i = 0; i < 20; i++) {
+        for (i = 0; i < 20u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 20;
+        W = &W[20u];
     }
 }
 
@@ -87,7 +91,7 @@ static void sensor_pocket_tanh_4_5120(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 4; o++) {
+    for (o = 0; o < 4u; o++) {
         const int32_t v = sensor_div_trunc_i32(h[o], 5120); /* 1. */
 
         /* 2. seven straight pieces */
@@ -120,11 +124,11 @@ static void sensor_fill_zero(int16_t *w, uint32_t n)
 void sensor_init(sensor_t *net, uint32_t seed)
 {
     (void)seed; /* nothing here is random */
-    net->lr_shift = 0;
-    sensor_fill_zero(net->W1, 320);
-    sensor_fill_zero(net->b1, 20);
-    sensor_fill_zero(net->W2, 80);
-    sensor_fill_zero(net->b2, 4);
+    net->lr_shift = 0u;
+    sensor_fill_zero(net->W1, 320u);
+    sensor_fill_zero(net->b1, 20u);
+    sensor_fill_zero(net->W2, 80u);
+    sensor_fill_zero(net->b2, 4u);
 }
 
 void sensor_forward_row(sensor_t *net,

@@ -30,7 +30,7 @@
  *     a2        int8_t          4 bytes RAM    1 x 4: activations
  *     g2        int8_t          4 bytes RAM    1 x 4: inverse slopes
  *     lr_shift  uint8_t         1 bytes RAM    the learning rate is 1 / (lr_inv * 2^lr_shift)
- *     RAM in all: 1245 bytes
+ *     RAM in all: 1248 bytes, 3 of them padding (none on AVR)
  *     flash in all, without code: 0 bytes
  *
  * Assumptions: C99 or C++, int of 16 bits or more, two's complement, exact-width integer types.
@@ -66,8 +66,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define SENSOR_INPUT_SIZE 16
-#define SENSOR_OUTPUT_SIZE 4
+#define SENSOR_INPUT_SIZE 16u
+#define SENSOR_OUTPUT_SIZE 4u
 #define SENSOR_SEED 1UL /* the model's own seed, for sensor_init */
 #define SENSOR_BATCH 1u /* samples that one update can sum over */
 #define SENSOR_BLOB_SIZE 873u /* bytes that sensor_save writes */
@@ -93,7 +93,8 @@ typedef int8_t sensor_input_t;
 /* output: -127..127 */
 typedef int8_t sensor_output_t;
 
-/* All mutable state, 1245 bytes. Any number of them may live side by side. */
+/* All mutable state, 1248 bytes, 3 of them padding (none on AVR). Any number of them may live side
+   by side. */
 typedef struct {
     int32_t h1[20];     /* 1 x 20: pre-activations */
     int32_t g1[20];     /* 1 x 20: inverse slopes */
@@ -133,7 +134,8 @@ uint16_t sensor_predict(sensor_t *net,
 int sensor_train_step(sensor_t *net,
     const sensor_input_t x[SENSOR_INPUT_SIZE], uint16_t label);
 
-/* Learn from n samples at once, n 1..SENSOR_BATCH; x: n rows of SENSOR_INPUT_SIZE values.
+/* Learn from n samples at once, n 1..SENSOR_BATCH.
+   x: n rows of SENSOR_INPUT_SIZE values.
    label: n classes, each below SENSOR_OUTPUT_SIZE.
    Returns 0, SENSOR_ERR_COUNT or SENSOR_ERR_LABEL. n times 896 MACs.
    Its largest local array is 80 bytes of gradients. */
@@ -146,18 +148,19 @@ int sensor_train_batch(sensor_t *net, const sensor_input_t x[],
 uint32_t sensor_clamped(void);
 #endif
 
-/* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
+/* Write weights, biases and lr_shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns SENSOR_BLOB_SIZE, or 0 if size is less. */
 size_t sensor_save(const sensor_t *net, uint8_t *blob, size_t size);
 
-/* Read what sensor_save wrote, on any machine. Returns 0 or SENSOR_ERR_SIZE, _MAGIC, _VERSION,
-   _MODEL, _CRC or _RANGE; any bytes may be given, and after an error net is as it was. */
+/* Read what sensor_save wrote, on any machine.
+   Returns 0 or SENSOR_ERR_SIZE, _MAGIC, _VERSION, _MODEL, _CRC or _RANGE; any bytes may be
+   given, and after an error net is as it was. */
 int sensor_load(sensor_t *net, const uint8_t *blob, size_t size);
 
 /* CRC-32 of all weights and biases: the same on every machine for the same weights. */
 uint32_t sensor_digest(const sensor_t *net);
 
-/* Compare this build with the reference. It overwrites net and leaves it as after sensor_init.
+/* Compare this build with the reference. Overwrites net; leaves it as after sensor_init.
    Returns 0, or the number of the first failing vector. Uses 16 bytes of stack for samples. */
 int sensor_selftest(sensor_t *net);
 

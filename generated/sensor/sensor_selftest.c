@@ -19,57 +19,85 @@ static const int8_t sensor_expected_output[32] SENSOR_FLASH = {
 };
 
 /* weights' CRC-32 */
-static const uint32_t sensor_expected_digest[6] SENSOR_FLASH = {
+static const uint32_t sensor_expected_digest[10] SENSOR_FLASH = {
     0x90c3a79aUL, 0x2cfaa80fUL, 0x3ddb3c16UL, 0x7a1b71d8UL, 0xbfb156fbUL, 0x4f102699UL,
+    0xbb64bc08UL, 0x1eb83f8dUL, 0xf34e049fUL, 0xae3c571fUL,
 };
 
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void sensor_sample(uint32_t number, sensor_input_t x[SENSOR_INPUT_SIZE])
 {
+    const uint32_t span = 256UL; /* how many values x can have, from low on */
+    const int32_t low = -128;
     uint32_t i;
 
     for (i = 0; i < SENSOR_INPUT_SIZE; i++) {
-        uint32_t value = sensor_mix(number * (uint32_t)65536 + i);
+        uint32_t value = sensor_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 255UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (sensor_input_t)((int32_t)(value % 256UL) + (-128));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (sensor_input_t)drawn;
     }
 }
 
-/* Whether the outputs of sample number are the reference's; expected: row of sensor_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int sensor_same_output(sensor_t *net, uint32_t number, uint16_t expected)
 {
     sensor_input_t x[SENSOR_INPUT_SIZE];
     sensor_output_t y[SENSOR_OUTPUT_SIZE];
+    uint16_t best = 0;
     uint16_t c;
 
     sensor_sample(number, x);
     sensor_forward(net, x, y);
     for (c = 0; c < SENSOR_OUTPUT_SIZE; c++) {
-        if (y[c] != SENSOR_READ_I8(&sensor_expected_output[expected * SENSOR_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * SENSOR_OUTPUT_SIZE + c;
+
+        if (y[c] != SENSOR_READ_I8(&sensor_expected_output[at])) {
             return 0;
         }
+        if (y[c] > y[best]) {
+            best = c;
+        }
     }
-    return 1;
+    return sensor_predict(net, x) == best;
 }
 
-/* Train on 1 samples from sample number on; whether all went well */
-static int sensor_learns(sensor_t *net, uint32_t number)
+/* Train on one batch; whether all weights are then the reference's. step: of training, from 0 */
+static int sensor_learns(sensor_t *net, uint16_t step)
 {
-    sensor_input_t x[1 * SENSOR_INPUT_SIZE];
-    uint16_t expected[1];
+    const uint32_t number = (uint32_t)step * 1u;
+    sensor_input_t x[16u];
+    uint16_t expected[1u];
+    uint32_t digest;
     uint16_t i;
 
-    for (i = 0; i < 1; i++) {
+    for (i = 0; i < 1u; i++) {
         sensor_sample(number + i, x + (size_t)i * SENSOR_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % SENSOR_OUTPUT_SIZE);
     }
-    return sensor_train_batch(net, x, expected, 1) == SENSOR_OK;
+    if (sensor_train_batch(net, x, expected, 1u) != SENSOR_OK) {
+        return 0;
+    }
+    digest = SENSOR_READ_U32(&sensor_expected_digest[step]);
+    return sensor_digest(net) == digest;
+}
+
+/* Weights at their clamp, on one side and the other in turn; w: n values */
+static void sensor_extremes(int16_t *w, uint32_t n, int16_t limit)
+{
+    uint32_t i;
+
+    for (i = 0; i < n; i++) {
+        w[i] = (i & 1u) == 0u ? limit : (int16_t)-limit;
+    }
 }
 
 int sensor_selftest(sensor_t *net)
@@ -85,24 +113,37 @@ int sensor_selftest(sensor_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!sensor_same_output(net, i, i)) {
             return number;
         }
     }
 
-    /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    /* 3. training, then at half the rate: all weights after each step, and the outputs they give */
+    for (i = 0; i < 8u; i++) {
         number++;
-        if (!sensor_learns(net, i * 1UL)
-            || sensor_digest(net) != SENSOR_READ_U32(&sensor_expected_digest[i])) {
+        net->lr_shift = i < 6u ? 0u : 1u;
+        if (!sensor_learns(net, i)) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!sensor_same_output(net, i, (uint16_t)(4u + i))) {
+            return number;
+        }
+    }
+
+    /* 4. training from weights at their clamps */
+    net->lr_shift = 0u;
+    sensor_extremes(net->W1, 320u, 32767);
+    sensor_extremes(net->b1, 20u, 32767);
+    sensor_extremes(net->W2, 80u, 32767);
+    sensor_extremes(net->b2, 4u, 32767);
+    for (i = 8u; i < 10u; i++) {
+        number++;
+        if (!sensor_learns(net, i)) {
             return number;
         }
     }

@@ -27,7 +27,7 @@ static uint32_t sensor_crc_byte(uint32_t crc, uint8_t byte)
     uint8_t bit;
 
     crc ^= byte;
-    for (bit = 0; bit < 8; bit++) {
+    for (bit = 0; bit < 8u; bit++) {
         crc = ((uint32_t)crc >> 1) ^ (0xedb88320UL & (0u - (uint32_t)(crc & 1u)));
     }
     return crc;
@@ -51,10 +51,10 @@ uint32_t sensor_digest(const sensor_t *net)
 {
     uint32_t crc = 0xffffffffUL;
 
-    crc = sensor_crc_values(crc, net->W1, 320);
-    crc = sensor_crc_values(crc, net->b1, 20);
-    crc = sensor_crc_values(crc, net->W2, 80);
-    crc = sensor_crc_values(crc, net->b2, 4);
+    crc = sensor_crc_values(crc, net->W1, 320u);
+    crc = sensor_crc_values(crc, net->b1, 20u);
+    crc = sensor_crc_values(crc, net->W2, 80u);
+    crc = sensor_crc_values(crc, net->b2, 4u);
     return crc ^ 0xffffffffUL;
 }
 
@@ -109,7 +109,7 @@ static int sensor_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         const int32_t value = sensor_get_i16(blob);
 
         if (value < -(int32_t)limit || value > limit) {
@@ -123,7 +123,7 @@ static const uint8_t *sensor_get_values(const uint8_t *blob, int16_t *value, uin
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         value[i] = sensor_get_i16(blob);
     }
     return blob;
@@ -131,37 +131,38 @@ static const uint8_t *sensor_get_values(const uint8_t *blob, int16_t *value, uin
 
 size_t sensor_save(const sensor_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + sensor_payload_at;
+    uint8_t *payload;
 
     if (size < SENSOR_BLOB_SIZE) {
         return 0;
     }
-    blob[0] = 0x50; /* "PKTG" */
-    blob[1] = 0x4b;
-    blob[2] = 0x54;
-    blob[3] = 0x47;
+    blob[0] = 0x50u; /* "PKTG" */
+    blob[1] = 0x4bu;
+    blob[2] = 0x54u;
+    blob[3] = 0x47u;
     sensor_put_u32(blob + sensor_version_at, SENSOR_BLOB_VERSION);
     sensor_put_u32(blob + sensor_layout_at, 0xf83edfa5UL);
     sensor_put_u32(blob + sensor_layout_at + 4, 0x9c1471bfUL);
     sensor_put_u32(blob + 16, SENSOR_PAYLOAD_SIZE);
-    payload = sensor_put_values(payload, net->W1, 320);
-    payload = sensor_put_values(payload, net->b1, 20);
-    payload = sensor_put_values(payload, net->W2, 80);
-    payload = sensor_put_values(payload, net->b2, 4);
-    *payload = net->lr_shift;
+    payload = blob + sensor_payload_at;
+    payload = sensor_put_values(payload, net->W1, 320u);
+    payload = sensor_put_values(payload, net->b1, 20u);
+    payload = sensor_put_values(payload, net->W2, 80u);
+    payload = sensor_put_values(payload, net->b2, 4u);
+    payload[0] = net->lr_shift;
     sensor_put_u32(blob + SENSOR_CRC_AT, sensor_crc_blob(blob));
     return SENSOR_BLOB_SIZE;
 }
 
 int sensor_load(sensor_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + sensor_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < sensor_payload_at) {
         return SENSOR_ERR_SIZE;
     }
-    if (blob[0] != 0x50 || blob[1] != 0x4b || blob[2] != 0x54 || blob[3] != 0x47) {
+    if (blob[0] != 0x50u || blob[1] != 0x4bu || blob[2] != 0x54u || blob[3] != 0x47u) {
         return SENSOR_ERR_MAGIC;
     }
     if (sensor_get_u32(blob + sensor_version_at) != SENSOR_BLOB_VERSION) {
@@ -181,34 +182,35 @@ int sensor_load(sensor_t *net, const uint8_t *blob, size_t size)
         return SENSOR_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
-    if (!sensor_in_range(payload, 320, 32767)) {
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
+    payload = blob + sensor_payload_at;
+    if (!sensor_in_range(payload, 320u, 32767)) {
         return SENSOR_ERR_RANGE;
     }
-    payload += 2 * (size_t)320;
-    if (!sensor_in_range(payload, 20, 32767)) {
+    payload = &payload[640u];
+    if (!sensor_in_range(payload, 20u, 32767)) {
         return SENSOR_ERR_RANGE;
     }
-    payload += 2 * (size_t)20;
-    if (!sensor_in_range(payload, 80, 32767)) {
+    payload = &payload[40u];
+    if (!sensor_in_range(payload, 80u, 32767)) {
         return SENSOR_ERR_RANGE;
     }
-    payload += 2 * (size_t)80;
-    if (!sensor_in_range(payload, 4, 32767)) {
+    payload = &payload[160u];
+    if (!sensor_in_range(payload, 4u, 32767)) {
         return SENSOR_ERR_RANGE;
     }
-    payload += 2 * (size_t)4;
-    if (*payload > 15) {
+    payload = &payload[8u];
+    if (payload[0] > 15u) {
         return SENSOR_ERR_RANGE;
     }
 
     /* 4. take it over */
-    net->lr_shift = *payload;
+    net->lr_shift = payload[0];
     payload = blob + sensor_payload_at;
-    payload = sensor_get_values(payload, net->W1, 320);
-    payload = sensor_get_values(payload, net->b1, 20);
-    payload = sensor_get_values(payload, net->W2, 80);
-    payload = sensor_get_values(payload, net->b2, 4);
+    payload = sensor_get_values(payload, net->W1, 320u);
+    payload = sensor_get_values(payload, net->b1, 20u);
+    payload = sensor_get_values(payload, net->W2, 80u);
+    payload = sensor_get_values(payload, net->b2, 4u);
     (void)payload;
     return SENSOR_OK;
 }

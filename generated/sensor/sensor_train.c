@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(SENSOR_DEBUG)
 static uint32_t sensor_clamped_count;
-#define SENSOR_COUNT_CLAMPED(condition) (sensor_clamped_count += (condition) ? 1u : 0u)
+#define SENSOR_COUNT_CLAMPED(condition) \
+    (sensor_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t sensor_clamped(void)
 {
@@ -25,7 +26,8 @@ static int32_t sensor_div_trunc_i32(int32_t n, int32_t d)
 static int32_t sensor_div_pow2_i32(int32_t x, uint8_t shift)
 {
     const uint32_t magnitude = x < 0 ? 0u - (uint32_t)x : (uint32_t)x;
-    const int32_t quotient = (int32_t)((uint32_t)magnitude >> shift);
+    const uint32_t shifted = (uint32_t)magnitude >> shift;
+    const int32_t quotient = (int32_t)shifted;
 
     return x < 0 ? -quotient : quotient;
 }
@@ -60,10 +62,11 @@ static int16_t sensor_draw_symmetric(uint32_t key, uint32_t index, uint16_t limi
 /* e = a - y, y = target at the label, 0 elsewhere */
 static void sensor_error_class_4(const int8_t *a, uint16_t label, int16_t *e)
 {
+    const int32_t target = 48;
     uint_fast16_t c;
 
-    for (c = 0; c < 4; c++) {
-        const int32_t y = c == label ? 48 : 0; /* 1. */
+    for (c = 0; c < 4u; c++) {
+        const int32_t y = c == label ? target : 0; /* 1. */
 
         e[c] = (int16_t)(a[c] - y); /* 2. |e| <= 175, limit 2147483647 */
     }
@@ -73,18 +76,18 @@ static void sensor_error_class_4(const int8_t *a, uint16_t label, int16_t *e)
 static void sensor_feedback_project_seeded_4_20(const int16_t *e, int32_t *s)
 {
     /* |s| <= 72800, limit 2147483647 */
-    uint32_t index = 0x59f61b9dUL; /* key + c * 20 + o, modulo 2^32 */
+    uint32_t index = 0x59f61b9dUL; /* key + c * n + o, modulo 2^32 */
     uint_fast16_t c, o;
 
-    for (o = 0; o < 20; o++) {
+    for (o = 0; o < 20u; o++) {
         const int32_t R = sensor_draw_symmetric(index++, 0, 104); /* 1. */
 
         s[o] = (int32_t)(e[0] * R); /* 2. */
     }
-    for (c = 1; c < 4; c++) {
+    for (c = 1; c < 4u; c++) {
         const int32_t error = e[c];
 
-        for (o = 0; o < 20; o++) {
+        for (o = 0; o < 20u; o++) {
             const int32_t R = sensor_draw_symmetric(index++, 0, 104); /* 1. */
 
             s[o] = (int32_t)(s[o] + error * R); /* 2. */
@@ -97,7 +100,7 @@ static void sensor_slope_divide_20(const int32_t *s, const int32_t *g, int32_t *
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 20; o++) {
+    for (o = 0; o < 20u; o++) {
         int32_t quotient = sensor_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int32_t)quotient;
@@ -109,7 +112,7 @@ static void sensor_slope_divide_4(const int16_t *s, const int8_t *g, int16_t *de
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 4; o++) {
+    for (o = 0; o < 4u; o++) {
         int32_t quotient = sensor_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int16_t)quotient;
@@ -132,33 +135,33 @@ static int16_t sensor_sgd_step_1000_32767(int16_t w, int32_t gradient, uint8_t l
 static void sensor_dense_update_weights_20_4(
     const int8_t *x, const int16_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[20]; /* |gradient| <= 22225, limit 2147483647 */
+    int32_t gradient[20u]; /* |gradient| <= 22225, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 4; o++) {
-        for (first = 0; first < 20; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 4u; o++) {
+        for (first = 0; first < 20u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 20 - first < 20 ? 20 - first : 20;
+            width = 20u - first < 20u ? 20u - first : 20u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 20;
-                error = delta[(size_t)sample * 4 + o];
+                row = &row[20u];
+                error = delta[(size_t)sample * 4u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = sensor_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -170,11 +173,11 @@ static void sensor_dense_update_bias_4(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 4; o++) {
+    for (o = 0; o < 4u; o++) {
         int32_t gradient = 0; /* |gradient| <= 175, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 4 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 4u + o]; /* 1. */
         }
         b[o] = sensor_sgd_step_1000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -184,33 +187,33 @@ static void sensor_dense_update_bias_4(
 static void sensor_dense_update_weights_16_20(
     const int8_t *x, const int32_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[16]; /* |gradient| <= 582400, limit 2147483647 */
+    int32_t gradient[16u]; /* |gradient| <= 582400, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 20; o++) {
-        for (first = 0; first < 16; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 20u; o++) {
+        for (first = 0; first < 16u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 16 - first < 16 ? 16 - first : 16;
+            width = 16u - first < 16u ? 16u - first : 16u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 16;
-                error = delta[(size_t)sample * 20 + o];
+                row = &row[16u];
+                error = delta[(size_t)sample * 20u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = sensor_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -222,11 +225,11 @@ static void sensor_dense_update_bias_20(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 20; o++) {
+    for (o = 0; o < 20u; o++) {
         int32_t gradient = 0; /* |gradient| <= 72800, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 20 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 20u + o]; /* 1. */
         }
         b[o] = sensor_sgd_step_1000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -237,7 +240,7 @@ int sensor_train_batch(sensor_t *net, const sensor_input_t x[],
 {
     uint16_t i;
 
-    if (n == 0 || n > SENSOR_BATCH) {
+    if (n == 0u || n > SENSOR_BATCH) {
         return SENSOR_ERR_COUNT;
     }
     for (i = 0; i < n; i++) {

@@ -3,9 +3,11 @@
 #include "sine.h"
 
 /* no padding between the fields */
-typedef char sine_check_state[(sizeof(sine_t) - 1523u < sizeof(int64_t)) ? 1 : -1];
+typedef char sine_check_state[
+    (sizeof(sine_t) - 1523u < sizeof(int64_t)) ? 1 : -1];
 /* two's complement, division toward zero */
-typedef char sine_check_negative[((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
+typedef char sine_check_negative[
+    ((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
 
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t sine_div_trunc_i32(int32_t n, int32_t d)
@@ -35,7 +37,7 @@ static void sine_scale_features_8(
 {
     uint_fast16_t i;
 
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < 8u; i++) {
         /* 1. |product| <= 124846080, limit 2147483647 */
         const int32_t difference =
             (int32_t)raw[i] - SINE_READ_I16(&offset[i]);
@@ -52,14 +54,14 @@ static void sine_dense_forward_8_16(const int8_t *x, const int16_t *W, const int
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 16; o++) {
+    for (o = 0; o < 16u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 33324039, limit 2147483647 */
 
-        for (i = 0; i < 8; i++) {
+        for (i = 0; i < 8u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 8;
+        W = &W[8u];
     }
 }
 
@@ -68,7 +70,7 @@ static void sine_pocket_tanh_16_2048(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 16; o++) {
+    for (o = 0; o < 16u; o++) {
         const int32_t v = sine_div_trunc_i32(h[o], 2048); /* 1. */
 
         /* 2. seven straight pieces */
@@ -92,14 +94,14 @@ static void sine_dense_forward_16_1(const int8_t *x, const int16_t *W, const int
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 1; o++) {
+    for (o = 0; o < 1u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 66615311, limit 2147483647 */
 
-        for (i = 0; i < 16; i++) {
+        for (i = 0; i < 16u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 16;
+        W = &W[16u];
     }
 }
 
@@ -108,7 +110,7 @@ static void sine_pocket_tanh_1_4096(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 1; o++) {
+    for (o = 0; o < 1u; o++) {
         const int32_t v = sine_div_trunc_i32(h[o], 4096); /* 1. */
 
         /* 2. seven straight pieces */
@@ -141,11 +143,11 @@ static void sine_fill_zero(int16_t *w, uint32_t n)
 void sine_init(sine_t *net, uint32_t seed)
 {
     (void)seed; /* nothing here is random */
-    net->lr_shift = 0;
-    sine_fill_zero(net->W1, 128);
-    sine_fill_zero(net->b1, 16);
-    sine_fill_zero(net->W2, 16);
-    sine_fill_zero(net->b2, 1);
+    net->lr_shift = 0u;
+    sine_fill_zero(net->W1, 128u);
+    sine_fill_zero(net->b1, 16u);
+    sine_fill_zero(net->W2, 16u);
+    sine_fill_zero(net->b2, 1u);
 }
 
 void sine_forward_row(sine_t *net,

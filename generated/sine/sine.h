@@ -33,7 +33,7 @@
  *     offset      int16_t        16 bytes flash  8: offset per feature
  *     multiplier  int16_t        16 bytes flash  8: multiplier per feature
  *     R1          int8_t         16 bytes flash  1 x 16: fixed random feedback
- *     RAM in all: 1523 bytes
+ *     RAM in all: 1524 bytes, 1 of them padding (none on AVR)
  *     flash in all, without code: 48 bytes
  *
  * Assumptions: C99 or C++, int of 16 bits or more, two's complement, exact-width integer types.
@@ -69,8 +69,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define SINE_INPUT_SIZE 8
-#define SINE_OUTPUT_SIZE 1
+#define SINE_INPUT_SIZE 8u
+#define SINE_OUTPUT_SIZE 1u
 #define SINE_SEED 1UL /* the model's own seed, for sine_init */
 #define SINE_BATCH 8u /* samples that one update can sum over */
 #define SINE_BLOB_SIZE 347u /* bytes that sine_save writes */
@@ -98,7 +98,8 @@ typedef int8_t sine_output_t;
 /* targets: -100..100 */
 typedef int8_t sine_target_t;
 
-/* All mutable state, 1523 bytes. Any number of them may live side by side. */
+/* All mutable state, 1524 bytes, 1 of them padding (none on AVR). Any number of them may live side
+   by side. */
 typedef struct {
     int32_t h1[128];     /* 8 x 16: pre-activations */
     int32_t h2[8];       /* 8 x 1: pre-activations */
@@ -138,7 +139,8 @@ uint16_t sine_predict(sine_t *net,
 int sine_train_step(sine_t *net,
     const sine_input_t x[SINE_INPUT_SIZE], const sine_target_t y[SINE_OUTPUT_SIZE]);
 
-/* Learn from n samples at once, n 1..SINE_BATCH; x: n rows of SINE_INPUT_SIZE values.
+/* Learn from n samples at once, n 1..SINE_BATCH.
+   x: n rows of SINE_INPUT_SIZE values.
    y: n rows of SINE_OUTPUT_SIZE targets.
    Returns 0, SINE_ERR_COUNT or SINE_ERR_RANGE. n times 312 MACs.
    Its largest local array is 64 bytes of gradients. */
@@ -151,18 +153,19 @@ int sine_train_batch(sine_t *net, const sine_input_t x[],
 uint32_t sine_clamped(void);
 #endif
 
-/* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
+/* Write weights, biases and lr_shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns SINE_BLOB_SIZE, or 0 if size is less. */
 size_t sine_save(const sine_t *net, uint8_t *blob, size_t size);
 
-/* Read what sine_save wrote, on any machine. Returns 0 or SINE_ERR_SIZE, _MAGIC, _VERSION,
-   _MODEL, _CRC or _RANGE; any bytes may be given, and after an error net is as it was. */
+/* Read what sine_save wrote, on any machine.
+   Returns 0 or SINE_ERR_SIZE, _MAGIC, _VERSION, _MODEL, _CRC or _RANGE; any bytes may be
+   given, and after an error net is as it was. */
 int sine_load(sine_t *net, const uint8_t *blob, size_t size);
 
 /* CRC-32 of all weights and biases: the same on every machine for the same weights. */
 uint32_t sine_digest(const sine_t *net);
 
-/* Compare this build with the reference. It overwrites net and leaves it as after sine_init.
+/* Compare this build with the reference. Overwrites net; leaves it as after sine_init.
    Returns 0, or the number of the first failing vector. Uses 32 bytes of stack for samples. */
 int sine_selftest(sine_t *net);
 

@@ -27,7 +27,7 @@ static uint32_t sine_crc_byte(uint32_t crc, uint8_t byte)
     uint8_t bit;
 
     crc ^= byte;
-    for (bit = 0; bit < 8; bit++) {
+    for (bit = 0; bit < 8u; bit++) {
         crc = ((uint32_t)crc >> 1) ^ (0xedb88320UL & (0u - (uint32_t)(crc & 1u)));
     }
     return crc;
@@ -51,10 +51,10 @@ uint32_t sine_digest(const sine_t *net)
 {
     uint32_t crc = 0xffffffffUL;
 
-    crc = sine_crc_values(crc, net->W1, 128);
-    crc = sine_crc_values(crc, net->b1, 16);
-    crc = sine_crc_values(crc, net->W2, 16);
-    crc = sine_crc_values(crc, net->b2, 1);
+    crc = sine_crc_values(crc, net->W1, 128u);
+    crc = sine_crc_values(crc, net->b1, 16u);
+    crc = sine_crc_values(crc, net->W2, 16u);
+    crc = sine_crc_values(crc, net->b2, 1u);
     return crc ^ 0xffffffffUL;
 }
 
@@ -109,7 +109,7 @@ static int sine_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         const int32_t value = sine_get_i16(blob);
 
         if (value < -(int32_t)limit || value > limit) {
@@ -123,7 +123,7 @@ static const uint8_t *sine_get_values(const uint8_t *blob, int16_t *value, uint3
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         value[i] = sine_get_i16(blob);
     }
     return blob;
@@ -131,37 +131,38 @@ static const uint8_t *sine_get_values(const uint8_t *blob, int16_t *value, uint3
 
 size_t sine_save(const sine_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + sine_payload_at;
+    uint8_t *payload;
 
     if (size < SINE_BLOB_SIZE) {
         return 0;
     }
-    blob[0] = 0x50; /* "PKTG" */
-    blob[1] = 0x4b;
-    blob[2] = 0x54;
-    blob[3] = 0x47;
+    blob[0] = 0x50u; /* "PKTG" */
+    blob[1] = 0x4bu;
+    blob[2] = 0x54u;
+    blob[3] = 0x47u;
     sine_put_u32(blob + sine_version_at, SINE_BLOB_VERSION);
     sine_put_u32(blob + sine_layout_at, 0x39055f22UL);
     sine_put_u32(blob + sine_layout_at + 4, 0x8deec79aUL);
     sine_put_u32(blob + 16, SINE_PAYLOAD_SIZE);
-    payload = sine_put_values(payload, net->W1, 128);
-    payload = sine_put_values(payload, net->b1, 16);
-    payload = sine_put_values(payload, net->W2, 16);
-    payload = sine_put_values(payload, net->b2, 1);
-    *payload = net->lr_shift;
+    payload = blob + sine_payload_at;
+    payload = sine_put_values(payload, net->W1, 128u);
+    payload = sine_put_values(payload, net->b1, 16u);
+    payload = sine_put_values(payload, net->W2, 16u);
+    payload = sine_put_values(payload, net->b2, 1u);
+    payload[0] = net->lr_shift;
     sine_put_u32(blob + SINE_CRC_AT, sine_crc_blob(blob));
     return SINE_BLOB_SIZE;
 }
 
 int sine_load(sine_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + sine_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < sine_payload_at) {
         return SINE_ERR_SIZE;
     }
-    if (blob[0] != 0x50 || blob[1] != 0x4b || blob[2] != 0x54 || blob[3] != 0x47) {
+    if (blob[0] != 0x50u || blob[1] != 0x4bu || blob[2] != 0x54u || blob[3] != 0x47u) {
         return SINE_ERR_MAGIC;
     }
     if (sine_get_u32(blob + sine_version_at) != SINE_BLOB_VERSION) {
@@ -181,34 +182,35 @@ int sine_load(sine_t *net, const uint8_t *blob, size_t size)
         return SINE_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
-    if (!sine_in_range(payload, 128, 32767)) {
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
+    payload = blob + sine_payload_at;
+    if (!sine_in_range(payload, 128u, 32767)) {
         return SINE_ERR_RANGE;
     }
-    payload += 2 * (size_t)128;
-    if (!sine_in_range(payload, 16, 32767)) {
+    payload = &payload[256u];
+    if (!sine_in_range(payload, 16u, 32767)) {
         return SINE_ERR_RANGE;
     }
-    payload += 2 * (size_t)16;
-    if (!sine_in_range(payload, 16, 32767)) {
+    payload = &payload[32u];
+    if (!sine_in_range(payload, 16u, 32767)) {
         return SINE_ERR_RANGE;
     }
-    payload += 2 * (size_t)16;
-    if (!sine_in_range(payload, 1, 32767)) {
+    payload = &payload[32u];
+    if (!sine_in_range(payload, 1u, 32767)) {
         return SINE_ERR_RANGE;
     }
-    payload += 2 * (size_t)1;
-    if (*payload > 15) {
+    payload = &payload[2u];
+    if (payload[0] > 15u) {
         return SINE_ERR_RANGE;
     }
 
     /* 4. take it over */
-    net->lr_shift = *payload;
+    net->lr_shift = payload[0];
     payload = blob + sine_payload_at;
-    payload = sine_get_values(payload, net->W1, 128);
-    payload = sine_get_values(payload, net->b1, 16);
-    payload = sine_get_values(payload, net->W2, 16);
-    payload = sine_get_values(payload, net->b2, 1);
+    payload = sine_get_values(payload, net->W1, 128u);
+    payload = sine_get_values(payload, net->b1, 16u);
+    payload = sine_get_values(payload, net->W2, 16u);
+    payload = sine_get_values(payload, net->b2, 1u);
     (void)payload;
     return SINE_OK;
 }

@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(SINE_DEBUG)
 static uint32_t sine_clamped_count;
-#define SINE_COUNT_CLAMPED(condition) (sine_clamped_count += (condition) ? 1u : 0u)
+#define SINE_COUNT_CLAMPED(condition) \
+    (sine_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t sine_clamped(void)
 {
@@ -25,7 +26,8 @@ static int32_t sine_div_trunc_i32(int32_t n, int32_t d)
 static int32_t sine_div_pow2_i32(int32_t x, uint8_t shift)
 {
     const uint32_t magnitude = x < 0 ? 0u - (uint32_t)x : (uint32_t)x;
-    const int32_t quotient = (int32_t)((uint32_t)magnitude >> shift);
+    const uint32_t shifted = (uint32_t)magnitude >> shift;
+    const int32_t quotient = (int32_t)shifted;
 
     return x < 0 ? -quotient : quotient;
 }
@@ -46,7 +48,7 @@ static void sine_error_vector_1(const int8_t *a, const int8_t *y, int16_t *e)
 {
     uint_fast16_t c;
 
-    for (c = 0; c < 1; c++) {
+    for (c = 0; c < 1u; c++) {
         e[c] = (int16_t)((int32_t)a[c] - y[c]); /* 1. |e| <= 227, limit 2147483647 */
     }
 }
@@ -57,14 +59,14 @@ static void sine_feedback_project_1_16(const int16_t *e, const int8_t *R, int16_
     /* |s| <= 28829, limit 2147483647 */
     uint_fast16_t c, o;
 
-    for (o = 0; o < 16; o++) {
+    for (o = 0; o < 16u; o++) {
         s[o] = (int16_t)((int32_t)e[0] * SINE_READ_I8(&R[o])); /* 1. */
     }
-    for (c = 1; c < 1; c++) {
+    for (c = 1; c < 1u; c++) {
         const int32_t error = e[c];
 
-        R += 16;
-        for (o = 0; o < 16; o++) {
+        R = &R[16u];
+        for (o = 0; o < 16u; o++) {
             s[o] = (int16_t)(s[o] + error * SINE_READ_I8(&R[o])); /* 2. */
         }
     }
@@ -75,7 +77,7 @@ static void sine_slope_divide_16(const int16_t *s, const int8_t *g, int16_t *del
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 16; o++) {
+    for (o = 0; o < 16u; o++) {
         int32_t quotient = sine_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int16_t)quotient;
@@ -87,7 +89,7 @@ static void sine_slope_divide_1(const int16_t *s, const int8_t *g, int16_t *delt
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 1; o++) {
+    for (o = 0; o < 1u; o++) {
         int32_t quotient = sine_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int16_t)quotient;
@@ -110,33 +112,33 @@ static int16_t sine_sgd_step_1000_32767(int16_t w, int32_t gradient, uint8_t lr_
 static void sine_dense_update_weights_16_1(
     const int8_t *x, const int16_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[16]; /* |gradient| <= 230632, limit 2147483647 */
+    int32_t gradient[16u]; /* |gradient| <= 230632, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 1; o++) {
-        for (first = 0; first < 16; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 1u; o++) {
+        for (first = 0; first < 16u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 16 - first < 16 ? 16 - first : 16;
+            width = 16u - first < 16u ? 16u - first : 16u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 16;
-                error = delta[(size_t)sample * 1 + o];
+                row = &row[16u];
+                error = delta[(size_t)sample * 1u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = sine_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -147,11 +149,11 @@ static void sine_dense_update_bias_1(const int16_t *delta, uint16_t n, int16_t *
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 1; o++) {
+    for (o = 0; o < 1u; o++) {
         int32_t gradient = 0; /* |gradient| <= 1816, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 1 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 1u + o]; /* 1. */
         }
         b[o] = sine_sgd_step_1000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -161,33 +163,33 @@ static void sine_dense_update_bias_1(const int16_t *delta, uint16_t n, int16_t *
 static void sine_dense_update_weights_8_16(
     const int8_t *x, const int16_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[8]; /* |gradient| <= 29290264, limit 2147483647 */
+    int32_t gradient[8u]; /* |gradient| <= 29290264, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 16; o++) {
-        for (first = 0; first < 8; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 16u; o++) {
+        for (first = 0; first < 8u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 8 - first < 8 ? 8 - first : 8;
+            width = 8u - first < 8u ? 8u - first : 8u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 8;
-                error = delta[(size_t)sample * 16 + o];
+                row = &row[8u];
+                error = delta[(size_t)sample * 16u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = sine_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -199,11 +201,11 @@ static void sine_dense_update_bias_16(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 16; o++) {
+    for (o = 0; o < 16u; o++) {
         int32_t gradient = 0; /* |gradient| <= 230632, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 16 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 16u + o]; /* 1. */
         }
         b[o] = sine_sgd_step_1000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -214,7 +216,7 @@ int sine_train_batch(sine_t *net, const sine_input_t x[],
 {
     uint16_t i;
 
-    if (n == 0 || n > SINE_BATCH) {
+    if (n == 0u || n > SINE_BATCH) {
         return SINE_ERR_COUNT;
     }
     for (size_t k = 0; k < (size_t)n * SINE_OUTPUT_SIZE; k++) {

@@ -3,9 +3,11 @@
 #include "xor_net.h"
 
 /* no padding between the fields */
-typedef char xor_net_check_state[(sizeof(xor_net_t) - 517u < sizeof(int64_t)) ? 1 : -1];
+typedef char xor_net_check_state[
+    (sizeof(xor_net_t) - 517u < sizeof(int64_t)) ? 1 : -1];
 /* two's complement, division toward zero */
-typedef char xor_net_check_negative[((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
+typedef char xor_net_check_negative[
+    ((-1 & 3) == 3 && -1 / 2 == 0) ? 1 : -1];
 
 /* n / d, truncated toward zero, as C99 divides; d != 0 */
 static int32_t xor_net_div_trunc_i32(int32_t n, int32_t d)
@@ -46,14 +48,14 @@ static void xor_net_dense_forward_2_8(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 8; o++) {
+    for (o = 0; o < 8u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 16743937, limit 2147483647 */
 
-        for (i = 0; i < 2; i++) {
+        for (i = 0; i < 2u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 2;
+        W = &W[2u];
     }
 }
 
@@ -62,7 +64,7 @@ static void xor_net_pocket_tanh_8_512(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 8; o++) {
+    for (o = 0; o < 8u; o++) {
         const int32_t v = xor_net_div_trunc_i32(h[o], 512); /* 1. */
 
         /* 2. seven straight pieces */
@@ -87,14 +89,14 @@ static void xor_net_dense_forward_8_2(
 {
     uint_fast16_t o, i;
 
-    for (o = 0; o < 2; o++) {
+    for (o = 0; o < 2u; o++) {
         int32_t sum = b[o]; /* 1. |sum| <= 33324039, limit 2147483647 */
 
-        for (i = 0; i < 8; i++) {
+        for (i = 0; i < 8u; i++) {
             sum += (int32_t)x[i] * W[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 8;
+        W = &W[8u];
     }
 }
 
@@ -103,7 +105,7 @@ static void xor_net_pocket_tanh_2_2048(const int32_t *h, int8_t *a, int8_t *g)
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 2; o++) {
+    for (o = 0; o < 2u; o++) {
         const int32_t v = xor_net_div_trunc_i32(h[o], 2048); /* 1. */
 
         /* 2. seven straight pieces */
@@ -122,25 +124,25 @@ static void xor_net_pocket_tanh_2_2048(const int32_t *h, int8_t *a, int8_t *g)
     }
 }
 
-/* w[i] = draw(key(seed, stream), i) in [-limit, limit] without 0 */
+/* w[i] = centre + draw(key(seed, stream), i) in [-limit, limit] without 0 */
 static void xor_net_draw_uniform(
-    uint32_t seed, int16_t *w, uint32_t n, uint32_t stream, uint16_t limit)
+    uint32_t seed, int16_t *w, uint32_t n, uint32_t stream, uint16_t limit, int16_t centre)
 {
     const uint32_t key = xor_net_stream_key(seed, stream); /* 1. */
     uint32_t i;
 
     for (i = 0; i < n; i++) {
-        w[i] = xor_net_draw_symmetric(key, i, limit); /* 2. */
+        w[i] = (int16_t)(centre + xor_net_draw_symmetric(key, i, limit)); /* 2. */
     }
 }
 
 void xor_net_init(xor_net_t *net, uint32_t seed)
 {
-    net->lr_shift = 0;
-    xor_net_draw_uniform(seed, net->W1, 16, 257, 198);
-    xor_net_draw_uniform(seed, net->b1, 8, 513, 198);
-    xor_net_draw_uniform(seed, net->W2, 16, 258, 198);
-    xor_net_draw_uniform(seed, net->b2, 2, 514, 198);
+    net->lr_shift = 0u;
+    xor_net_draw_uniform(seed, net->W1, 16u, 257u, 198u, 0);
+    xor_net_draw_uniform(seed, net->b1, 8u, 513u, 198u, 0);
+    xor_net_draw_uniform(seed, net->W2, 16u, 258u, 198u, 0);
+    xor_net_draw_uniform(seed, net->b2, 2u, 514u, 198u, 0);
 }
 
 void xor_net_forward_row(xor_net_t *net,

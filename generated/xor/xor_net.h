@@ -27,7 +27,7 @@
  *     a2        int8_t          8 bytes RAM    4 x 2: activations
  *     g2        int8_t          8 bytes RAM    4 x 2: inverse slopes
  *     lr_shift  uint8_t         1 bytes RAM    the learning rate is 1 / (lr_inv * 2^lr_shift)
- *     RAM in all: 517 bytes
+ *     RAM in all: 520 bytes, 3 of them padding (none on AVR)
  *     flash in all, without code: 0 bytes
  *
  * Assumptions: C99 or C++, int of 16 bits or more, two's complement, exact-width integer types.
@@ -64,8 +64,8 @@ extern "C" {
 
 /* ---- Sizes ------------------------------------------------------------------------------- */
 
-#define XOR_NET_INPUT_SIZE 2
-#define XOR_NET_OUTPUT_SIZE 2
+#define XOR_NET_INPUT_SIZE 2u
+#define XOR_NET_OUTPUT_SIZE 2u
 #define XOR_NET_SEED 1UL /* the model's own seed, for xor_net_init */
 #define XOR_NET_BATCH 4u /* samples that one update can sum over */
 #define XOR_NET_BLOB_SIZE 109u /* bytes that xor_net_save writes */
@@ -90,7 +90,8 @@ typedef uint8_t xor_net_input_t;
 /* output: -127..127 */
 typedef int8_t xor_net_output_t;
 
-/* All mutable state, 517 bytes. Any number of them may live side by side. */
+/* All mutable state, 520 bytes, 3 of them padding (none on AVR). Any number of them may live side
+   by side. */
 typedef struct {
     int32_t h1[32];     /* 4 x 8: pre-activations */
     int32_t h2[8];      /* 4 x 2: pre-activations */
@@ -129,7 +130,8 @@ uint16_t xor_net_predict(xor_net_t *net,
 int xor_net_train_step(xor_net_t *net,
     const xor_net_input_t x[XOR_NET_INPUT_SIZE], uint16_t label);
 
-/* Learn from n samples at once, n 1..XOR_NET_BATCH; x: n rows of XOR_NET_INPUT_SIZE values.
+/* Learn from n samples at once, n 1..XOR_NET_BATCH.
+   x: n rows of XOR_NET_INPUT_SIZE values.
    label: n classes, each below XOR_NET_OUTPUT_SIZE.
    Returns 0, XOR_NET_ERR_COUNT or XOR_NET_ERR_LABEL. n times 80 MACs.
    Its largest local array is 32 bytes of gradients. */
@@ -142,18 +144,19 @@ int xor_net_train_batch(xor_net_t *net, const xor_net_input_t x[],
 uint32_t xor_net_clamped(void);
 #endif
 
-/* Write weights, biases and the learning rate's shift to blob, little-endian with a CRC-32.
+/* Write weights, biases and lr_shift to blob, little-endian with a CRC-32.
    size: bytes available. Returns XOR_NET_BLOB_SIZE, or 0 if size is less. */
 size_t xor_net_save(const xor_net_t *net, uint8_t *blob, size_t size);
 
-/* Read what xor_net_save wrote, on any machine. Returns 0 or XOR_NET_ERR_SIZE, _MAGIC, _VERSION,
-   _MODEL, _CRC or _RANGE; any bytes may be given, and after an error net is as it was. */
+/* Read what xor_net_save wrote, on any machine.
+   Returns 0 or XOR_NET_ERR_SIZE, _MAGIC, _VERSION, _MODEL, _CRC or _RANGE; any bytes may be
+   given, and after an error net is as it was. */
 int xor_net_load(xor_net_t *net, const uint8_t *blob, size_t size);
 
 /* CRC-32 of all weights and biases: the same on every machine for the same weights. */
 uint32_t xor_net_digest(const xor_net_t *net);
 
-/* Compare this build with the reference. It overwrites net and leaves it as after xor_net_init.
+/* Compare this build with the reference. Overwrites net; leaves it as after xor_net_init.
    Returns 0, or the number of the first failing vector. Uses 4 bytes of stack for samples. */
 int xor_net_selftest(xor_net_t *net);
 

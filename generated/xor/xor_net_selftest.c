@@ -15,61 +15,89 @@ static uint32_t xor_net_mix(uint32_t x)
 
 /* outputs, row by row */
 static const int8_t xor_net_expected_output[16] XOR_NET_FLASH = {
-      0,   0, -34, -22,   4,   0,  16,   8,   0,   0,  60,  46,  42,  12,  65,  18,
+      0,   0, -34, -22,   4,   0,  16,   8,   0,   0,  58,  46,  40,  12,  64,  18,
 };
 
 /* weights' CRC-32 */
-static const uint32_t xor_net_expected_digest[6] XOR_NET_FLASH = {
+static const uint32_t xor_net_expected_digest[10] XOR_NET_FLASH = {
     0x84d80d8cUL, 0x1b8f2068UL, 0x797d7368UL, 0xd0d41da7UL, 0x693ed500UL, 0xb25f62f1UL,
+    0x8f2a14a1UL, 0x07fa833dUL, 0x53e9673cUL, 0x3088cfb2UL,
 };
 
 /* Sample number 0: a ramp of period 251; 1: the extremes in turn; from 2 on: scattered values */
 static void xor_net_sample(uint32_t number, xor_net_input_t x[XOR_NET_INPUT_SIZE])
 {
+    const uint32_t span = 256UL; /* how many values x can have, from low on */
+    const int32_t low = 0;
     uint32_t i;
 
     for (i = 0; i < XOR_NET_INPUT_SIZE; i++) {
-        uint32_t value = xor_net_mix(number * (uint32_t)65536 + i);
+        uint32_t value = xor_net_mix(number * (uint32_t)65536u + i);
+        int32_t drawn;
 
-        if (number == 0) {
+        if (number == 0u) {
             value = i % 251u;
         }
-        if (number == 1) {
-            value = (i & 1u) * 255UL;
+        if (number == 1u) {
+            value = (i & 1u) * (span - 1u);
         }
-        x[i] = (xor_net_input_t)((int32_t)(value % 256UL) + (0));
+        value %= span;
+        drawn = low + (int32_t)value;
+        x[i] = (xor_net_input_t)drawn;
     }
 }
 
-/* Whether the outputs of sample number are the reference's; expected: row of xor_net_expected_output */
+/* Whether outputs and prediction of a sample are the reference's. expected: row of the table */
 static int xor_net_same_output(xor_net_t *net, uint32_t number, uint16_t expected)
 {
     xor_net_input_t x[XOR_NET_INPUT_SIZE];
     xor_net_output_t y[XOR_NET_OUTPUT_SIZE];
+    uint16_t best = 0;
     uint16_t c;
 
     xor_net_sample(number, x);
     xor_net_forward(net, x, y);
     for (c = 0; c < XOR_NET_OUTPUT_SIZE; c++) {
-        if (y[c] != XOR_NET_READ_I8(&xor_net_expected_output[expected * XOR_NET_OUTPUT_SIZE + c])) {
+        const uint32_t at = (uint32_t)expected * XOR_NET_OUTPUT_SIZE + c;
+
+        if (y[c] != XOR_NET_READ_I8(&xor_net_expected_output[at])) {
             return 0;
         }
+        if (y[c] > y[best]) {
+            best = c;
+        }
     }
-    return 1;
+    return xor_net_predict(net, x) == best;
 }
 
-/* Train on 2 samples from sample number on; whether all went well */
-static int xor_net_learns(xor_net_t *net, uint32_t number)
+/* Train on one batch; whether all weights are then the reference's. step: of training, from 0 */
+static int xor_net_learns(xor_net_t *net, uint16_t step)
 {
-    xor_net_input_t x[2 * XOR_NET_INPUT_SIZE];
-    uint16_t expected[2];
+    const uint32_t number = (uint32_t)step * 2u;
+    xor_net_input_t x[4u];
+    uint16_t expected[2u];
+    uint32_t digest;
     uint16_t i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 2u; i++) {
         xor_net_sample(number + i, x + (size_t)i * XOR_NET_INPUT_SIZE);
         expected[i] = (uint16_t)((number + i) % XOR_NET_OUTPUT_SIZE);
     }
-    return xor_net_train_batch(net, x, expected, 2) == XOR_NET_OK;
+    if (xor_net_train_batch(net, x, expected, 2u) != XOR_NET_OK) {
+        return 0;
+    }
+    digest = XOR_NET_READ_U32(&xor_net_expected_digest[step]);
+    return xor_net_digest(net) == digest;
+}
+
+/* Weights at their clamp, on one side and the other in turn; w: n values */
+static void xor_net_extremes(int16_t *w, uint32_t n, int16_t limit)
+{
+    uint32_t i;
+
+    for (i = 0; i < n; i++) {
+        w[i] = (i & 1u) == 0u ? limit : (int16_t)-limit;
+    }
 }
 
 int xor_net_selftest(xor_net_t *net)
@@ -85,24 +113,37 @@ int xor_net_selftest(xor_net_t *net)
     }
 
     /* 2. forward passes */
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!xor_net_same_output(net, i, i)) {
             return number;
         }
     }
 
-    /* 3. training: all weights after each step, then the outputs they give */
-    for (i = 0; i < 6; i++) {
+    /* 3. training, then at half the rate: all weights after each step, and the outputs they give */
+    for (i = 0; i < 8u; i++) {
         number++;
-        if (!xor_net_learns(net, i * 2UL)
-            || xor_net_digest(net) != XOR_NET_READ_U32(&xor_net_expected_digest[i])) {
+        net->lr_shift = i < 6u ? 0u : 1u;
+        if (!xor_net_learns(net, i)) {
             return number;
         }
     }
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 4u; i++) {
         number++;
         if (!xor_net_same_output(net, i, (uint16_t)(4u + i))) {
+            return number;
+        }
+    }
+
+    /* 4. training from weights at their clamps */
+    net->lr_shift = 0u;
+    xor_net_extremes(net->W1, 16u, 32767);
+    xor_net_extremes(net->b1, 8u, 32767);
+    xor_net_extremes(net->W2, 16u, 32767);
+    xor_net_extremes(net->b2, 2u, 32767);
+    for (i = 8u; i < 10u; i++) {
+        number++;
+        if (!xor_net_learns(net, i)) {
             return number;
         }
     }

@@ -27,7 +27,7 @@ static uint32_t xor_net_crc_byte(uint32_t crc, uint8_t byte)
     uint8_t bit;
 
     crc ^= byte;
-    for (bit = 0; bit < 8; bit++) {
+    for (bit = 0; bit < 8u; bit++) {
         crc = ((uint32_t)crc >> 1) ^ (0xedb88320UL & (0u - (uint32_t)(crc & 1u)));
     }
     return crc;
@@ -51,10 +51,10 @@ uint32_t xor_net_digest(const xor_net_t *net)
 {
     uint32_t crc = 0xffffffffUL;
 
-    crc = xor_net_crc_values(crc, net->W1, 16);
-    crc = xor_net_crc_values(crc, net->b1, 8);
-    crc = xor_net_crc_values(crc, net->W2, 16);
-    crc = xor_net_crc_values(crc, net->b2, 2);
+    crc = xor_net_crc_values(crc, net->W1, 16u);
+    crc = xor_net_crc_values(crc, net->b1, 8u);
+    crc = xor_net_crc_values(crc, net->W2, 16u);
+    crc = xor_net_crc_values(crc, net->b2, 2u);
     return crc ^ 0xffffffffUL;
 }
 
@@ -109,7 +109,7 @@ static int xor_net_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         const int32_t value = xor_net_get_i16(blob);
 
         if (value < -(int32_t)limit || value > limit) {
@@ -123,7 +123,7 @@ static const uint8_t *xor_net_get_values(const uint8_t *blob, int16_t *value, ui
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
+    for (i = 0; i < count; i++, blob = &blob[2u]) {
         value[i] = xor_net_get_i16(blob);
     }
     return blob;
@@ -131,37 +131,38 @@ static const uint8_t *xor_net_get_values(const uint8_t *blob, int16_t *value, ui
 
 size_t xor_net_save(const xor_net_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + xor_net_payload_at;
+    uint8_t *payload;
 
     if (size < XOR_NET_BLOB_SIZE) {
         return 0;
     }
-    blob[0] = 0x50; /* "PKTG" */
-    blob[1] = 0x4b;
-    blob[2] = 0x54;
-    blob[3] = 0x47;
+    blob[0] = 0x50u; /* "PKTG" */
+    blob[1] = 0x4bu;
+    blob[2] = 0x54u;
+    blob[3] = 0x47u;
     xor_net_put_u32(blob + xor_net_version_at, XOR_NET_BLOB_VERSION);
     xor_net_put_u32(blob + xor_net_layout_at, 0xc84d37efUL);
     xor_net_put_u32(blob + xor_net_layout_at + 4, 0x0e12551cUL);
     xor_net_put_u32(blob + 16, XOR_NET_PAYLOAD_SIZE);
-    payload = xor_net_put_values(payload, net->W1, 16);
-    payload = xor_net_put_values(payload, net->b1, 8);
-    payload = xor_net_put_values(payload, net->W2, 16);
-    payload = xor_net_put_values(payload, net->b2, 2);
-    *payload = net->lr_shift;
+    payload = blob + xor_net_payload_at;
+    payload = xor_net_put_values(payload, net->W1, 16u);
+    payload = xor_net_put_values(payload, net->b1, 8u);
+    payload = xor_net_put_values(payload, net->W2, 16u);
+    payload = xor_net_put_values(payload, net->b2, 2u);
+    payload[0] = net->lr_shift;
     xor_net_put_u32(blob + XOR_NET_CRC_AT, xor_net_crc_blob(blob));
     return XOR_NET_BLOB_SIZE;
 }
 
 int xor_net_load(xor_net_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + xor_net_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < xor_net_payload_at) {
         return XOR_NET_ERR_SIZE;
     }
-    if (blob[0] != 0x50 || blob[1] != 0x4b || blob[2] != 0x54 || blob[3] != 0x47) {
+    if (blob[0] != 0x50u || blob[1] != 0x4bu || blob[2] != 0x54u || blob[3] != 0x47u) {
         return XOR_NET_ERR_MAGIC;
     }
     if (xor_net_get_u32(blob + xor_net_version_at) != XOR_NET_BLOB_VERSION) {
@@ -181,34 +182,35 @@ int xor_net_load(xor_net_t *net, const uint8_t *blob, size_t size)
         return XOR_NET_ERR_CRC;
     }
 
-    /* 3. whether every value is one that training could have left: overflow is excluded for these */
-    if (!xor_net_in_range(payload, 16, 32767)) {
+    /* 3. whether every value is one that training may leave: overflow is excluded for these */
+    payload = blob + xor_net_payload_at;
+    if (!xor_net_in_range(payload, 16u, 32767)) {
         return XOR_NET_ERR_RANGE;
     }
-    payload += 2 * (size_t)16;
-    if (!xor_net_in_range(payload, 8, 32767)) {
+    payload = &payload[32u];
+    if (!xor_net_in_range(payload, 8u, 32767)) {
         return XOR_NET_ERR_RANGE;
     }
-    payload += 2 * (size_t)8;
-    if (!xor_net_in_range(payload, 16, 32767)) {
+    payload = &payload[16u];
+    if (!xor_net_in_range(payload, 16u, 32767)) {
         return XOR_NET_ERR_RANGE;
     }
-    payload += 2 * (size_t)16;
-    if (!xor_net_in_range(payload, 2, 32767)) {
+    payload = &payload[32u];
+    if (!xor_net_in_range(payload, 2u, 32767)) {
         return XOR_NET_ERR_RANGE;
     }
-    payload += 2 * (size_t)2;
-    if (*payload > 15) {
+    payload = &payload[4u];
+    if (payload[0] > 15u) {
         return XOR_NET_ERR_RANGE;
     }
 
     /* 4. take it over */
-    net->lr_shift = *payload;
+    net->lr_shift = payload[0];
     payload = blob + xor_net_payload_at;
-    payload = xor_net_get_values(payload, net->W1, 16);
-    payload = xor_net_get_values(payload, net->b1, 8);
-    payload = xor_net_get_values(payload, net->W2, 16);
-    payload = xor_net_get_values(payload, net->b2, 2);
+    payload = xor_net_get_values(payload, net->W1, 16u);
+    payload = xor_net_get_values(payload, net->b1, 8u);
+    payload = xor_net_get_values(payload, net->W2, 16u);
+    payload = xor_net_get_values(payload, net->b2, 2u);
     (void)payload;
     return XOR_NET_OK;
 }

@@ -5,7 +5,8 @@
 /* A debug build counts how often a weight was held back by its clamp; others compile to nothing. */
 #if defined(XOR_NET_DEBUG)
 static uint32_t xor_net_clamped_count;
-#define XOR_NET_COUNT_CLAMPED(condition) (xor_net_clamped_count += (condition) ? 1u : 0u)
+#define XOR_NET_COUNT_CLAMPED(condition) \
+    (xor_net_clamped_count += (condition) ? 1u : 0u)
 
 uint32_t xor_net_clamped(void)
 {
@@ -25,7 +26,8 @@ static int32_t xor_net_div_trunc_i32(int32_t n, int32_t d)
 static int32_t xor_net_div_pow2_i32(int32_t x, uint8_t shift)
 {
     const uint32_t magnitude = x < 0 ? 0u - (uint32_t)x : (uint32_t)x;
-    const int32_t quotient = (int32_t)((uint32_t)magnitude >> shift);
+    const uint32_t shifted = (uint32_t)magnitude >> shift;
+    const int32_t quotient = (int32_t)shifted;
 
     return x < 0 ? -quotient : quotient;
 }
@@ -34,7 +36,8 @@ static int32_t xor_net_div_pow2_i32(int32_t x, uint8_t shift)
 static int64_t xor_net_div_pow2_i64(int64_t x, uint8_t shift)
 {
     const uint64_t magnitude = x < 0 ? 0u - (uint64_t)x : (uint64_t)x;
-    const int64_t quotient = (int64_t)((uint64_t)magnitude >> shift);
+    const uint64_t shifted = (uint64_t)magnitude >> shift;
+    const int64_t quotient = (int64_t)shifted;
 
     return x < 0 ? -quotient : quotient;
 }
@@ -54,10 +57,11 @@ static int64_t xor_net_clamp_i64(int64_t x, int64_t low, int64_t high)
 /* e = a - y, y = target at the label, 0 elsewhere */
 static void xor_net_error_class_2(const int8_t *a, uint16_t label, int16_t *e)
 {
+    const int32_t target = 64;
     uint_fast16_t c;
 
-    for (c = 0; c < 2; c++) {
-        const int32_t y = c == label ? 64 : 0; /* 1. */
+    for (c = 0; c < 2u; c++) {
+        const int32_t y = c == label ? target : 0; /* 1. */
 
         e[c] = (int16_t)(a[c] - y); /* 2. |e| <= 191, limit 2147483647 */
     }
@@ -68,7 +72,7 @@ static void xor_net_slope_divide_2(const int16_t *s, const int8_t *g, int16_t *d
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 2; o++) {
+    for (o = 0; o < 2u; o++) {
         int32_t quotient = xor_net_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int16_t)quotient;
@@ -91,33 +95,33 @@ static int16_t xor_net_sgd_step_3000_32767(int16_t w, int32_t gradient, uint8_t 
 static void xor_net_dense_update_weights_8_2(
     const int8_t *x, const int16_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int32_t gradient[8]; /* |gradient| <= 97028, limit 2147483647 */
+    int32_t gradient[8u]; /* |gradient| <= 97028, limit 2147483647 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 2; o++) {
-        for (first = 0; first < 8; first += width) {
-            const int8_t *row = x + first;
+    for (o = 0; o < 2u; o++) {
+        for (first = 0; first < 8u; first += width) {
+            const int8_t *row = &x[first];
             int32_t error = delta[o];
 
-            width = 8 - first < 8 ? 8 - first : 8;
+            width = 8u - first < 8u ? 8u - first : 8u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 8;
-                error = delta[(size_t)sample * 2 + o];
+                row = &row[8u];
+                error = delta[(size_t)sample * 2u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = xor_net_sgd_step_3000_32767(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -129,11 +133,11 @@ static void xor_net_dense_update_bias_2(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 2; o++) {
+    for (o = 0; o < 2u; o++) {
         int32_t gradient = 0; /* |gradient| <= 764, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 2 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 2u + o]; /* 1. */
         }
         b[o] = xor_net_sgd_step_3000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -145,14 +149,14 @@ static void xor_net_dense_input_gradient_8_2(const int16_t *delta, const int16_t
     /* |s| <= 12516994, limit 2147483647 */
     uint_fast16_t o, i;
 
-    for (i = 0; i < 8; i++) {
+    for (i = 0; i < 8u; i++) {
         s[i] = (int32_t)((int32_t)delta[0] * W[i]); /* 1. */
     }
-    for (o = 1; o < 2; o++) {
+    for (o = 1; o < 2u; o++) {
         const int32_t error = delta[o];
 
-        W += 8;
-        for (i = 0; i < 8; i++) {
+        W = &W[8u];
+        for (i = 0; i < 8u; i++) {
             s[i] = (int32_t)(s[i] + error * W[i]); /* 2. */
         }
     }
@@ -163,7 +167,7 @@ static void xor_net_slope_divide_8(const int32_t *s, const int8_t *g, int32_t *d
 {
     uint_fast16_t o;
 
-    for (o = 0; o < 8; o++) {
+    for (o = 0; o < 8u; o++) {
         int32_t quotient = xor_net_div_trunc_i32(s[o], g[o]); /* 1. */
 
         delta[o] = (int32_t)quotient;
@@ -188,33 +192,33 @@ static int16_t xor_net_sgd_step_3000_32767_2(int16_t w, int64_t gradient, uint8_
 static void xor_net_dense_update_weights_2_8(
     const uint8_t *x, const int32_t *delta, uint16_t n, int16_t *W, uint8_t lr_shift)
 {
-    int64_t gradient[2]; /* |gradient| <= 12767333880, limit 9223372036854775807 */
+    int64_t gradient[2u]; /* |gradient| <= 12767333880, limit 9223372036854775807 */
     uint_fast16_t o, i, first, width;
     uint16_t sample;
 
-    for (o = 0; o < 8; o++) {
-        for (first = 0; first < 2; first += width) {
-            const uint8_t *row = x + first;
+    for (o = 0; o < 8u; o++) {
+        for (first = 0; first < 2u; first += width) {
+            const uint8_t *row = &x[first];
             int64_t error = delta[o];
 
-            width = 2 - first < 2 ? 2 - first : 2;
+            width = 2u - first < 2u ? 2u - first : 2u;
             for (i = 0; i < width; i++) {
-                gradient[i] = error * row[i]; /* 1. */
+                gradient[i] = error * (int64_t)row[i]; /* 1. */
             }
             for (sample = 1; sample < n; sample++) {
-                row += 2;
-                error = delta[(size_t)sample * 8 + o];
+                row = &row[2u];
+                error = delta[(size_t)sample * 8u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
                 for (i = 0; i < width; i++) {
-                    gradient[i] += error * row[i]; /* 2. */
+                    gradient[i] += error * (int64_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
                 W[i] = xor_net_sgd_step_3000_32767_2(W[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
+            W = &W[width];
         }
     }
 }
@@ -226,11 +230,11 @@ static void xor_net_dense_update_bias_8(
     uint_fast16_t o;
     uint16_t sample;
 
-    for (o = 0; o < 8; o++) {
+    for (o = 0; o < 8u; o++) {
         int32_t gradient = 0; /* |gradient| <= 50067976, limit 2147483647 */
 
         for (sample = 0; sample < n; sample++) {
-            gradient += delta[(size_t)sample * 8 + o]; /* 1. */
+            gradient += delta[(size_t)sample * 8u + o]; /* 1. */
         }
         b[o] = xor_net_sgd_step_3000_32767(b[o], gradient, lr_shift); /* 2. */
     }
@@ -241,7 +245,7 @@ int xor_net_train_batch(xor_net_t *net, const xor_net_input_t x[],
 {
     uint16_t i;
 
-    if (n == 0 || n > XOR_NET_BATCH) {
+    if (n == 0u || n > XOR_NET_BATCH) {
         return XOR_NET_ERR_COUNT;
     }
     for (i = 0; i < n; i++) {

@@ -18,6 +18,7 @@ from pocketgen.plan.places import (
     is_constant,
     locate,
     memory_rows,
+    padding,
     pick,
     table,
 )
@@ -39,13 +40,19 @@ __all__ = ["MemoryRow", "Places", "Plan", "Workshop", "is_constant", "locate", "
 
 @dataclass(frozen=True)
 class Plan:
-    """What is printed. texts: every plain value that a template asks for, by name."""
+    """What is printed.
+
+    ram_bytes: of the struct, as a compiler counts them that aligns every member by its size;
+    padding_bytes of them stand at the end, and are absent on AVR.
+    texts: every plain value that a template asks for, by name.
+    """
 
     prefix: str
     training: bool
     files: tuple[tuple[str, str], ...]
     memory: tuple[MemoryRow, ...]
     ram_bytes: int
+    padding_bytes: int
     flash_bytes: int
     texts: Mapping[str, Any]
 
@@ -74,7 +81,7 @@ def plan(program: Program, vectors: Vectors, version: str) -> Plan:
     fields = places.fields
     texts = {
         **naming(program, version),
-        **sizes(program, fields),
+        **sizes(program),
         **contract(program, memory),
         **forward_head(program),
         **wanted(program),
@@ -100,7 +107,8 @@ def plan(program: Program, vectors: Vectors, version: str) -> Plan:
         training=program.training,
         files=file_names(program),
         memory=memory,
-        ram_bytes=sum(field.bytes for field in fields),
+        ram_bytes=sum(field.bytes for field in fields) + padding(memory),
+        padding_bytes=padding(memory),
         flash_bytes=sum(t.bytes for t in tables.values()),
         texts=texts,
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from pocketgen.ir import Accumulator, Program, Step
 from pocketgen.plan.places import Places, is_constant
-from pocketgen.plan.words import c_type, number, short_type, wrapped
+from pocketgen.plan.words import c_type, number, short_type, unsigned, wrapped
 
 SCALAR_TYPES = {"label": "uint16_t", "count": "uint16_t", "row": "uint16_t", "seed": "uint32_t"}
 PASSED_TYPES = {
@@ -24,6 +24,7 @@ PASSED_TYPES = {
     "centre": "int16_t",
 }
 PER_ELEMENT = {"noise": "noise++"}  # what an update kernel hands to each element a new one of
+STRIDES = ("tile", "block")  # sizes that count elements, as those of the arguments' shapes do
 HIDDEN_SIZES = ("headroom", "batch")  # what bounds needs to know, but no template prints
 
 
@@ -107,7 +108,7 @@ class Workshop:
         ]
         if step.update is not None:
             arguments += [self.argument(name, row) for name in step.update.operands.values()]
-        arguments += [f"{step.sizes[size]}" for size in step.kernel.passed]
+        arguments += [passed_number(size, step.sizes[size]) for size in step.kernel.passed]
         indent = 8 if row == "i" else 4
         return Call(step.note, wrapped(f"{kernel.name}(", arguments, ");", indent))
 
@@ -125,12 +126,16 @@ class Workshop:
             # The forward functions are handed one sample, the training function a whole batch.
             if row != "i":
                 return name
-            return f"{name}[i]" if not buffer.shape else f"{name} + (size_t)i * {buffer.size}u"
+            return (
+                f"{name}[i]"
+                if not buffer.shape
+                else f"{name} + (size_t)i * {unsigned(buffer.size)}"
+            )
         if is_constant(buffer):
             return f"{self.program.name}_{name}"
         member = f"net->{self.places.member[name]}"
         if buffer.per_sample and buffer.kept and row:
-            return f"{member} + (size_t){row} * {buffer.size}u"
+            return f"{member} + (size_t){row} * {unsigned(buffer.size)}"
         return member
 
     def kernel(self, step: Step) -> SimpleNamespace:
@@ -171,6 +176,7 @@ class Workshop:
     ) -> SimpleNamespace:
         """Everything that a kernel's template asks for."""
         kernel = step.kernel
+        counts = {*STRIDES, *(size for arg in kernel.args for size in arg.shape)}
         sums = {sum_name(a, operands): Sum.of(a) for a in step.accumulators}
         functions = self.primitives(step, operands)
         passed = () if step.update is None else tuple(step.update.operands)
@@ -179,7 +185,7 @@ class Workshop:
         result = moved.type if kernel.element and moved else "void"
         return SimpleNamespace(
             **operands,
-            **{n: number(n, v) for n, v in printed.items()},
+            **{n: number(n, v, n in counts) for n, v in printed.items()},
             **sums,
             **functions,
             name=name,
@@ -250,6 +256,11 @@ class Workshop:
                 self.functions.append(made)
             result[f"{function}_{source}" if source else function] = made.name
         return result
+
+
+def passed_number(size: str, value: int) -> str:
+    """A size that is handed over at a call, as a number of its parameter's type."""
+    return unsigned(value) if PASSED_TYPES[size].startswith("u") else f"{value}"
 
 
 def typed_update(step: Step, moved: str) -> Step:

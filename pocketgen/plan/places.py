@@ -190,6 +190,18 @@ def memory_rows(program: Program, places: Places) -> tuple[MemoryRow, ...]:
     return tuple(rows)
 
 
+def padding(rows: Sequence[MemoryRow]) -> int:
+    """Bytes that make the struct's size a multiple of its widest member; AVR needs none."""
+    fields = [row for row in rows if row.place == "RAM"]
+    return -sum(row.bytes for row in fields) % max(item_bytes(row.type) for row in fields)
+
+
+def ram_text(rows: Sequence[MemoryRow]) -> str:
+    """The struct's size in words."""
+    more, size = padding(rows), sum(row.bytes for row in rows if row.place == "RAM")
+    return f"{size + more} bytes" + (f", {more} of them padding (none on AVR)" if more else "")
+
+
 def memory_table(rows: Sequence[MemoryRow]) -> tuple[str, ...]:
     """The memory table as aligned text, with totals."""
     names = max(len(row.name) for row in rows)
@@ -198,8 +210,7 @@ def memory_table(rows: Sequence[MemoryRow]) -> tuple[str, ...]:
         f"{row.name:<{names}}  {row.type:<{types}}  {row.bytes:>8} bytes {row.place:<5}  {row.note}"
         for row in rows
     ]
-    for place in ("RAM", "flash"):
-        total = sum(row.bytes for row in rows if row.place == place)
-        title = f"{place} in all" if place == "RAM" else f"{place} in all, without code"
-        lines.append(f"{title}: {total} bytes")
+    flash = sum(row.bytes for row in rows if row.place == "flash")
+    lines.append(f"RAM in all: {ram_text(rows)}")
+    lines.append(f"flash in all, without code: {flash} bytes")
     return tuple(lines)

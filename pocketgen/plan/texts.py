@@ -24,9 +24,17 @@ from pocketgen.plan.places import (
     is_constant,
     locate,
     memory_table,
+    ram_text,
 )
-from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type
-from pocketgen.selftest import FORWARD_SAMPLES, TRAINING_STEPS, Vectors
+from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type, unsigned
+from pocketgen.selftest import (
+    EXTREME_STEPS,
+    FORWARD_SAMPLES,
+    SLOWED_STEPS,
+    STEPS,
+    Vectors,
+    rates,
+)
 from pocketgen.store import VERSION, blob_size, payload_size
 from pocketgen.store import item_bytes as stored_bytes
 
@@ -81,27 +89,25 @@ def file_names(program: Program) -> tuple[tuple[str, str], ...]:
     return (*names, ("selftest_main.c.j2", "host/selftest_main.c"))
 
 
-def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
+def sizes(program: Program) -> dict[str, Any]:
     """Sizes, types and the blob's layout."""
     x, y = program.buffers[program.input], program.buffers[program.output]
     target = program.buffers.get("y")
     output = f"net->{locate(program).member[program.output]}"
-    state_bytes = sum(field.bytes for field in fields)
     upper, parameter = program.name.upper(), short_type(parameter_type(program))
     return {
-        "input_size": x.size,
-        "output_size": y.size,
+        "input_size": unsigned(x.size),
+        "output_size": unsigned(y.size),
         "seed": f"{program.seed}UL",
-        "batch": f"{program.batch}u",
+        "batch": unsigned(program.batch),
         "input_type": c_type(x.dtype),
         "output_type": c_type(y.dtype),
         "output_field": output,
         "target_type": c_type(target.dtype) if target else "",
         "target_note": f"targets: {target.proven.low}..{target.proven.high}" if target else "",
-        "state_bytes": state_bytes,
-        "blob_version": f"{VERSION}u",
-        "blob_size": f"{blob_size(program)}u",
-        "payload_size": f"{payload_size(program)}u",
+        "blob_version": unsigned(VERSION),
+        "blob_size": unsigned(blob_size(program)),
+        "payload_size": unsigned(payload_size(program)),
         "payload_words": payload_words(program),
         "layout_low": f"0x{program.layout_digest & 0xFFFFFFFF:08x}UL",
         "layout_high": f"0x{program.layout_digest >> 32:08x}UL",
@@ -114,7 +120,8 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
         "parameters": tuple(
             SimpleNamespace(
                 expression=f"net->{p.name}" if program.training else f"{program.name}_{p.name}",
-                count=p.size,
+                count=unsigned(p.size),
+                bytes=unsigned(stored_bytes(p) * p.size),
                 limit=p.proven.magnitude,
             )
             for p in program.parameters
@@ -134,7 +141,7 @@ def parameter_bytes(program: Program) -> dict[str, Any]:
     return {
         "parameter_type": c_type(dtype),
         "parameter_bits": item_bytes(c_type(dtype)) * 8,
-        "parameter_bytes": item_bytes(c_type(dtype)),
+        "parameter_bytes": unsigned(item_bytes(c_type(dtype))),
         "two_bytes": item_bytes(c_type(dtype)) == 2,
         "get_parameter": f"{program.name}_get_{short_type(dtype)}",
         "get_parameter_template": f"_get_{short_type(dtype)}.j2",
@@ -151,7 +158,7 @@ def state_lines(program: Program) -> dict[str, Any]:
     """C that saves, checks and loads the states of training, behind all weights."""
     save, load, beyond, offset = [], [], [], 0
     for state in program.states:
-        place = "payload" if offset == 0 else f"payload + {offset}"
+        place = f"&payload[{offset}]"
         if state.dtype == "uint8":
             save.append(f"payload[{offset}] = net->{state.name};")
             load.append(f"net->{state.name} = payload[{offset}];")
@@ -159,7 +166,7 @@ def state_lines(program: Program) -> dict[str, Any]:
             save.append(f"{program.name}_put_u32({place}, net->{state.name});")
             load.append(f"net->{state.name} = {program.name}_get_u32({place});")
         if state.proven.high < INT_LIMITS[state.dtype][1]:
-            beyond.append(f"payload[{offset}] > {state.proven.high}")
+            beyond.append(f"payload[{offset}] > {unsigned(state.proven.high)}")
         offset += stored_bytes(state)
     return {"save_states": save, "load_states": load, "state_beyond": " || ".join(beyond)}
 
@@ -173,6 +180,7 @@ def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
     random = any("seed" in step.operands.values() for step in program.init)
     return {
         "memory_table": memory_table(memory),
+        "ram_text": ram_text(memory),
         "input_note": f"raw input: {limits.low}..{limits.high}{beyond}{scaling_words(program)}",
         "output_note": f"output: {y.proven.low}..{y.proven.high}",
         "init_note": init_note(program),
@@ -229,7 +237,7 @@ def wanted(program: Program) -> dict[str, Any]:
             f"label: n classes, each {each}." if labelled else f"y: n rows of {each}."
         ),
         "expected_error": f"{upper}_ERR_{'LABEL' if labelled else 'RANGE'}",
-        "expected_size": "1u" if labelled else f"{program.classes}u",
+        "expected_size": unsigned(1 if labelled else program.classes),
         "expected_pointer": f"const {kind} *{name}",
         "expected_check": expected_check(program),
         "target_typedef": f"typedef {c_type(target.dtype)} {prefix}_target_t;" if target else "",
@@ -306,12 +314,13 @@ def init_lines(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
     unused = () if seeded else ("(void)seed; /* nothing here is random */",)
     if not program.training:
         return ("(void)net; /* the weights are constants */", *unused)
-    states = tuple(f"net->{b.name} = {b.start};" for b in program.states)
+    states = tuple(f"net->{b.name} = {unsigned(b.start)};" for b in program.states)
     return (*unused, *states, *(call.text for call in calls))
 
 
 def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
     """The self-test's tables and the texts around them."""
+    rate, full, lower = rates(program)
     prefix, upper = program.name, program.name.upper()
     limits = program.input_range
     output = program.buffers[program.output]
@@ -327,26 +336,29 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
     return {
         "selftest_tables": tuple(tables),
         "selftest_functions": (integer_function(prefix, "mix", ""),),
-        "selftest_batch": vectors.batch,
-        "selftest_forward": FORWARD_SAMPLES,
-        "selftest_steps": TRAINING_STEPS,
+        "rate": rate.name,
+        "full_rate": unsigned(full),
+        "lower_rate": unsigned(lower),
+        "selftest_batch": unsigned(vectors.batch),
+        "selftest_values": unsigned(vectors.batch * program.buffers[program.input].size),
+        "selftest_forward": unsigned(FORWARD_SAMPLES),
+        "selftest_steps": unsigned(STEPS),
+        "selftest_slowed": unsigned(STEPS + SLOWED_STEPS),
+        "selftest_extreme": unsigned(STEPS + SLOWED_STEPS + EXTREME_STEPS),
         "selftest_stack": vectors.batch
         * program.buffers[program.input].size
         * item_bytes(c_type(program.buffers[program.input].dtype)),
         "start_digest": f"0x{vectors.start_digest:08x}UL",
         "input_low": limits.low,
-        "input_last": limits.high - limits.low,
-        "input_span": limits.high - limits.low + 1,
+        "input_span": f"{limits.high - limits.low + 1}UL",
         "target_low": targets.proven.low if targets else 0,
-        "target_span": targets.proven.high - targets.proven.low + 1 if targets else 0,
-        "read_expected_output": (
-            f"{read}(&{prefix}_expected_output[expected * {upper}_OUTPUT_SIZE + c])"
-        ),
-        "read_expected_digest": f"{upper}_READ_U32(&{prefix}_expected_digest[i])",
+        "target_span": f"{targets.proven.high - targets.proven.low + 1}UL" if targets else "",
+        "read_expected_output": f"{read}(&{prefix}_expected_output[at])",
+        "read_expected_digest": f"{upper}_READ_U32(&{prefix}_expected_digest[step])",
         "selftest_expected": (
-            f"uint16_t expected[{vectors.batch}];"
+            f"uint16_t expected[{unsigned(vectors.batch)}];"
             if labelled
-            else f"{prefix}_target_t expected[{vectors.batch} * {upper}_OUTPUT_SIZE];"
+            else f"{prefix}_target_t expected[{unsigned(vectors.batch * output.size)}];"
         ),
         "selftest_expect": (
             f"expected[i] = (uint16_t)((number + i) % {upper}_OUTPUT_SIZE);"

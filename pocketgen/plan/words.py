@@ -5,14 +5,17 @@ In: plain values. Out: text. Not here: anything about a model.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from pocketgen.ir import Array
 
 COLUMNS = 100
+UNBROKEN: Any = {"break_long_words": False, "break_on_hyphens": False}  # for textwrap
 
 
 def c_type(dtype: str) -> str:
@@ -30,9 +33,16 @@ def item_bytes(type_name: str) -> int:
     return int(np.dtype(type_name.removesuffix("_t")).itemsize)
 
 
-def number(name: str, value: int) -> int | str:
-    """A size as C writes it: keys of random numbers are unsigned words."""
-    return f"0x{value:08x}UL" if name == "key" else value
+def number(name: str, value: int, counts: bool) -> int | str:
+    """A size as C writes it: unsigned where it counts something, or is a key of random numbers."""
+    if name == "key":
+        return f"0x{value:08x}UL"
+    return unsigned(value) if counts else value
+
+
+def unsigned(value: int) -> str:
+    """A number without a sign, as C writes it."""
+    return f"{value}u"
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -51,6 +61,60 @@ def number_lines(values: Array, indent: int = 4) -> tuple[str, ...]:
     )
 
 
+def folded(text: str) -> str:
+    """C without lines beyond 100 columns, which long names make: breaks where C may be broken."""
+    lines: list[str] = []
+    inside = False  # a comment that an earlier line began
+    for line in text.split("\n"):
+        lines += fold_comment(line) if inside or opens_comment(line) else fold_code(line)
+        inside = opens_comment(line) or (inside and "*/" not in line)
+    return "\n".join(lines)
+
+
+def opens_comment(line: str) -> bool:
+    """Whether a line begins a comment and does not end it."""
+    return line.rfind("/*") > line.rfind("*/")
+
+
+def fold_comment(line: str) -> list[str]:
+    """A line of a comment that has several; all stand below its text."""
+    if len(line) <= COLUMNS:
+        return [line]
+    text = line.lstrip(" ")
+    margin = " " * (len(line) - len(text))
+    head = next((mark for mark in ("/* ", "* ") if text.startswith(mark)), "")
+    below = margin + {"/* ": "   ", "* ": "* ", "": ""}[head]
+    words = text.removeprefix(head).replace(" */", "\0*/")
+    made = textwrap.wrap(
+        words, COLUMNS, initial_indent=margin + head, subsequent_indent=below, **UNBROKEN
+    )
+    return [line.replace("\0", " ") for line in made]
+
+
+def fold_code(line: str) -> list[str]:
+    """A line of C, its comment moved above it, broken where the fewest brackets are open."""
+    if len(line) <= COLUMNS:
+        return [line]
+    margin = " " * (len(line) - len(line.lstrip(" ")))
+    code, mark, comment = line.partition("/* ")
+    if mark and code.strip():
+        return [*fold_code(f"{margin}/* {comment}"), *fold_code(code.rstrip())]
+    if mark:
+        return fold_comment(line)
+    end = " \\" if code.startswith("#") else ""
+    room = COLUMNS - len(end)
+    places = [
+        (code.count("(", 0, m.end()) - code.count(")", 0, m.end()), -m.end())
+        for m in re.finditer(r"(?:[],;]|[^!=]=) |\((?=[^()])| (?=[&|]{2} |[-+*<>?:] |[!=]= )", code)
+        if len(margin) < m.end() <= room
+    ]
+    depth, at = min(places, default=(1, -code.rfind(" ", len(margin), room)))
+    if at == 1:
+        return [line]
+    below = margin if depth <= 0 and code[-at - 2] == "," else f"{margin}    "
+    return [code[:-at].rstrip() + end, *fold_code(below + code[-at:].lstrip())]
+
+
 def wrapped(head: str, items: Sequence[str], tail: str, indent: int) -> str:
     """head, items with commas, tail: in one line, or wrapped at 100 columns."""
     line = f"{head}{', '.join(items)}{tail}"
@@ -60,7 +124,6 @@ def wrapped(head: str, items: Sequence[str], tail: str, indent: int) -> str:
     body = textwrap.wrap(
         ", ".join(item.replace(" ", "\0") for item in items) + tail,
         COLUMNS - len(margin),
-        break_long_words=False,
-        break_on_hyphens=False,
+        **UNBROKEN,
     )
     return "\n".join([head, *(margin + line.replace("\0", " ") for line in body)])
