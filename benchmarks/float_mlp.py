@@ -7,6 +7,7 @@ faster than one after the other and changes nothing for each of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def float_accuracies(
     classes = int(y.max()) + 1
     sizes = (x.shape[1], *plan.hidden, classes)
     W, b = [], []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in pairwise(sizes):
         bound = (6 / (fan_in + fan_out)) ** 0.5  # Glorot and Bengio 2010
         drawn = torch.rand((seeds, fan_in, fan_out), generator=generator) * 2 - 1
         W.append((drawn * bound).requires_grad_())

@@ -50,8 +50,8 @@ class CrossEntropyRule:
 
     batch: samples summed for one update, 1..65535. dropout: eighths of the inputs that training
     sets to 0, 0..7. rate, rate_shift: the learning rate is rate / 2^rate_shift for a gradient in
-    1/256 of a probability; over the epochs of a fit the rate falls linearly from rate, 1..255, to
-    1; rate_shift 8..20. rounding: of updates, "nearest" or "stochastic". weights: "int16" trains
+    1/256 of a probability, rate 1..255, rate_shift 8..20. schedule: over the epochs of a fit the
+    rate falls linearly to 1, or stays "constant". rounding: of updates, "nearest" or "stochastic". weights: "int16" trains
     16 bits of which the forward pass sees 8; "int8" keeps only these, at half the memory, and needs
     stochastic rounding. activation_shift: hidden sums are divided by 2^activation_shift, 1..15.
     output_shift: the output's sums by 2^output_shift to become sixteenths of natural logarithms.
@@ -65,6 +65,7 @@ class CrossEntropyRule:
     weights: Literal["int16", "int8"] = "int16"
     activation_shift: int = 7
     output_shift: int = 9
+    schedule: Literal["linear", "constant"] = "linear"
 
     def __post_init__(self) -> None:
         make_plain(self)
@@ -134,6 +135,8 @@ class CrossEntropyRule:
 
     def scheduled_rate(self, epoch: int, epochs: int) -> int:
         """Linearly from rate to 1: the ceiling of rate (epochs - epoch) / epochs."""
+        if self.schedule == "constant":
+            return self.rate
         return -(-self.rate * (epochs - epoch) // epochs)
 
     def errors(self, output: Array, labels: Array) -> Int64:
@@ -162,14 +165,16 @@ class CrossEntropyRule:
                 raise ModelError(
                     f"{self.rule_name}: {name} is {value!r}; the range is {low}..{high}"
                 )
-        if self.rounding not in ("nearest", "stochastic"):
-            raise ModelError(
-                f"{self.rule_name}: rounding is {self.rounding!r}; give 'nearest' or 'stochastic'"
-            )
-        if self.weights not in ("int16", "int8"):
-            raise ModelError(
-                f"{self.rule_name}: weights is {self.weights!r}; give 'int16' or 'int8'"
-            )
+        for name, words in (
+            ("rounding", ("nearest", "stochastic")),
+            ("weights", ("int16", "int8")),
+            ("schedule", ("linear", "constant")),
+        ):
+            value = getattr(self, name)
+            if value not in words:
+                raise ModelError(
+                    f"{self.rule_name}: {name} is {value!r}; give {words[0]!r} or {words[1]!r}"
+                )
         if self.weights == "int8" and self.rounding != "stochastic":
             raise ModelError(
                 f"{self.rule_name}: weights of 8 bits cannot follow steps below 1; "
