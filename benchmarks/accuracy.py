@@ -180,7 +180,7 @@ def line(row: dict[str, Any]) -> str:
 
 def page(rows: list[dict[str, Any]]) -> str:
     """results/accuracy.md."""
-    head = "| row | what | test accuracy, % | seeds | epochs | CPU s a seed |\n|---|---|---|---|---|---|"
+    head = "| row | what | test accuracy, % | seeds | epochs | CPU s a seed |\n" + "|---" * 6 + "|"
     text = "# Accuracy\n\n" + TEXT
     for title, table in (("Results", "results"), ("What each ingredient brings", "ingredients")):
         lines = [line(row) for row in rows if ROWS[row["name"]].table == table]

@@ -51,10 +51,11 @@ class CrossEntropyRule:
     batch: samples summed for one update, 1..65535. dropout: eighths of the inputs that training
     sets to 0, 0..7. rate, rate_shift: the learning rate is rate / 2^rate_shift for a gradient in
     1/256 of a probability, rate 1..255, rate_shift 8..20. schedule: over the epochs of a fit the
-    rate falls linearly to 1, or stays "constant". rounding: of updates, "nearest" or "stochastic". weights: "int16" trains
-    16 bits of which the forward pass sees 8; "int8" keeps only these, at half the memory, and needs
-    stochastic rounding. activation_shift: hidden sums are divided by 2^activation_shift, 1..15.
-    output_shift: the output's sums by 2^output_shift to become sixteenths of natural logarithms.
+    rate falls linearly to 1, or stays "constant". rounding: of updates, "nearest" or "stochastic".
+    weights: "int16" trains 16 bits of which the forward pass sees 8; "int8" keeps only these, at
+    half the memory, and needs stochastic rounding. activation_shift: hidden sums are divided by
+    2^activation_shift, 1..15. output_shift: the output's sums by 2^output_shift to become
+    sixteenths of natural logarithms.
     """
 
     batch: int = 20
@@ -185,7 +186,8 @@ class CrossEntropyRule:
         """The parameters in the model's canonical text."""
         return (
             f"rule {self.rule_name} batch {self.batch} dropout {self.dropout}/8 "
-            f"rate {self.rate}/2^{self.rate_shift} {self.rounding} weights {self.weights}",
+            f"rate {self.rate}/2^{self.rate_shift} {self.schedule} {self.rounding} "
+            f"weights {self.weights}",
             f"shifts {self.activation_shift} {self.output_shift}",
         )
 
