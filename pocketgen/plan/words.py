@@ -31,8 +31,8 @@ def item_bytes(type_name: str) -> int:
 
 
 def number(name: str, value: int) -> int | str:
-    """A size as C writes it: keys of random numbers are unsigned words."""
-    return f"0x{value:08x}UL" if name == "key" else value
+    """A size as C writes it: seeds and keys of random numbers are unsigned words."""
+    return f"0x{value:08x}UL" if name in ("key", "seed") else value
 
 
 def shape_text(shape: Sequence[int]) -> str:
