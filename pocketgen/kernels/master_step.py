@@ -51,7 +51,7 @@ MASTER_STEP = Kernel(
         Arg("rate", "in"),
     ),
     sizes=("half", "divisor", "limit"),
-    label=("divisor", "limit"),
+    label=("divisor",),
     run=run,
     bound=bound,
     cost=cost,

@@ -45,7 +45,7 @@ MASTER_STEP_NOISY = Kernel(
         Arg("noise", "in"),
     ),
     sizes=("bits", "divisor", "limit"),
-    label=("divisor", "limit"),
+    label=("divisor",),
     run=run,
     bound=bound,
     cost=cost,
