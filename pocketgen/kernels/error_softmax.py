@@ -33,14 +33,14 @@ def run(h: Array, label: Array, table: Array, e: Array, sizes: Sizes) -> None:
 def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     """e: a probability 0..256, less 256 at the label."""
     h, top, n = ranges["h"], ranges["table"].high, sizes["n"]
-    rounded = Range(h.low + sizes["half"], h.high + sizes["half"])
-    ends = floor_pow2([rounded.low, rounded.high], sizes["divisor"])
+    rounded = Range(h.low, h.high + sizes["half"])  # before and after half is added
+    ends = floor_pow2([h.low + sizes["half"], rounded.high], sizes["divisor"])
+    distance = Range(0, int(ends[1] - ends[0]))
     total = Range(0, top * n)
     return Bound(
         ranges={"e": Range(-ONE, ONE)},
         accumulators=(
-            Accumulator.of("rounded", rounded),
-            Accumulator.of("distance", Range(0, int(ends[1] - ends[0]))),
+            Accumulator.of("rounded", rounded.union(distance)),  # one type holds both
             Accumulator.of("total", total),
             Accumulator.of("scaled", Range(0, top * ONE + int(div_trunc(total.high, 2)))),
         ),

@@ -22,13 +22,13 @@ def run(w: Array, gradient: Array, rate: int, sizes: Sizes) -> Array:
 def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     """w stays in [-limit, limit]."""
     product = ranges["gradient"].product(ranges["rate"])
-    scaled = Range(product.low + sizes["half"], product.high + sizes["half"])
-    return descent(scaled, sizes)
+    return descent(product, Range(sizes["half"], sizes["half"]), sizes)
 
 
-def descent(scaled: Range, sizes: Sizes) -> Bound:
-    """The bound of a step from what is divided by divisor."""
-    change = floor_pow2([scaled.low, scaled.high], sizes["divisor"])
+def descent(product: Range, added: Range, sizes: Sizes) -> Bound:
+    """The bound of a step: what is added (never negative) to the product rounds the quotient."""
+    scaled = Range(product.low, product.high + added.high)
+    change = floor_pow2([product.low + added.low, scaled.high], sizes["divisor"])
     limit = sizes["limit"]
     moved = Range(-limit - int(change[1]), limit - int(change[0]))
     return Bound(
@@ -51,7 +51,7 @@ MASTER_STEP = Kernel(
         Arg("rate", "in"),
     ),
     sizes=("half", "divisor", "limit"),
-    label=("divisor", "limit"),
+    label=("divisor",),
     run=run,
     bound=bound,
     cost=cost,

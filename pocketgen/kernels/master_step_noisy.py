@@ -27,7 +27,7 @@ def run(w: Array, gradient: Array, rate: int, noise: int, sizes: Sizes) -> Array
 def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     """w stays in [-limit, limit]; the fraction of so many bits is below divisor."""
     product = ranges["gradient"].product(ranges["rate"])
-    return descent(Range(product.low, product.high + sizes["divisor"] - 1), sizes)
+    return descent(product, Range(0, sizes["divisor"] - 1), sizes)
 
 
 def cost(sizes: Sizes) -> Cost:
@@ -45,7 +45,7 @@ MASTER_STEP_NOISY = Kernel(
         Arg("noise", "in"),
     ),
     sizes=("bits", "divisor", "limit"),
-    label=("divisor", "limit"),
+    label=("divisor",),
     run=run,
     bound=bound,
     cost=cost,

@@ -29,7 +29,7 @@ def run(h: Array, a: Array, sizes: Sizes, f: Array | None = None) -> None:
 def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     """a: the curve at both ends of h's range (it never falls); f: any of the four."""
     h = ranges["h"]
-    rounded = Range(h.low + sizes["half"], h.high + sizes["half"])
+    rounded = Range(h.low, h.high + sizes["half"])  # before and after half is added
     a = np.zeros(2, dtype=np.int64)
     run(h=np.array([h.low, h.high], dtype=np.int64), a=a, sizes=sizes)
     return Bound(

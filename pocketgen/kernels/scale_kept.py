@@ -20,8 +20,8 @@ def run(a: Array, x: Array, sizes: Sizes) -> None:
 def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     """x: both ends of a, scaled (the map never falls)."""
     a, kept = ranges["a"], sizes["kept"]
-    product = Range(a.low * kept + 4, a.high * kept + 4)
-    ends = floor_pow2([product.low, product.high], 8)
+    product = Range(a.low * kept, a.high * kept + 4)  # before and after 4 is added
+    ends = floor_pow2([product.low + 4, product.high], 8)
     return Bound(
         ranges={"x": Range(int(ends[0]), int(ends[1]))},
         accumulators=(Accumulator.of("product", product),),

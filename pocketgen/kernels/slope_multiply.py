@@ -26,12 +26,13 @@ def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     """delta: the product of both ranges, scaled, within the limit."""
     s = floor_pow2([ranges["s"].low, ranges["s"].high], sizes["divisor"])
     product = Range(int(s[0]), int(s[1])).product(ranges["f"])
-    product = Range(product.low + SLOPE_HALF, product.high + SLOPE_HALF)
-    ends = floor_pow2([product.low, product.high], SLOPE_DIVISOR)
+    ends = floor_pow2([product.low + SLOPE_HALF, product.high + SLOPE_HALF], SLOPE_DIVISOR)
     delta = clamp(ends, -sizes["limit"], sizes["limit"])
     return Bound(
         ranges={"delta": Range(int(delta[0]), int(delta[1]))},
-        accumulators=(Accumulator.of("product", product),),
+        accumulators=(
+            Accumulator.of("product", Range(product.low, product.high + SLOPE_HALF)),
+        ),
     )
 
 

@@ -34,8 +34,8 @@ def item_bytes(type_name: str) -> int:
 
 
 def number(name: str, value: int, counts: bool) -> int | str:
-    """A size as C writes it: unsigned where it counts something, or is a key of random numbers."""
-    if name == "key":
+    """A size as C writes it: unsigned where it counts something, seeds and keys as words."""
+    if name in ("key", "seed"):
         return f"0x{value:08x}UL"
     return unsigned(value) if counts else value
 

@@ -42,19 +42,28 @@ GARBAGE = 0x5A  # every byte of an array before something is written there
 ROLES = {
     "label": "label",
     "n": "count",
+    "row": "row",
     "seed": "seed",
     "lr_shift": "state",
+    "rate": "state",
+    "step": "state",
     "W": "weight",
     "w": "weight",
     "b": "bias",
 }
 # What all samples of a batch share; everything else has a row for each.
 SHARED = {"W", "w", "b", "R", "offset", "multiplier", "table", "n", "seed", "lr_shift"}
+SHARED |= {"rate", "step", "key", "noise"}
 FIXED_TYPES = {
     "label": "uint16",
     "n": "uint16",
+    "row": "uint16",
     "seed": "uint32",
     "lr_shift": "uint8",
+    "rate": "uint8",
+    "step": "uint32",
+    "key": "uint32",
+    "noise": "uint32",
     "W": "int16",
     "w": "int16",
     "b": "int16",
@@ -135,7 +144,7 @@ class Variant:
     samples: int = 5
 
     def buffer(self, name: str) -> Buffer:
-        shape = () if name == "lr_shift" else self.kernel.arg(name).shape
+        shape = next((arg.shape for arg in self.kernel.args if arg.name == name), ())
         limits = self.ranges.get(name)
         narrowest = limits.dtype() if limits else ""
         role = ROLES.get(name, "scratch")
@@ -153,9 +162,10 @@ class Variant:
         operands = {arg.name: arg.name for arg in self.kernel.args if arg.name not in self.without}
         update = None
         if self.element is not None:
-            update = Step(self.element, {"lr_shift": "lr_shift"}, self.update, "")
+            _w, _gradient, *own = (arg.name for arg in self.element.args)
+            update = Step(self.element, {name: name for name in own}, self.update, "")
         step = Step(self.kernel, operands, self.sizes, "", 1, "sample", update)
-        names = [*operands, *([] if update is None else ["lr_shift"])]
+        names = [*operands, *([] if update is None else update.operands)]
         return bounds(
             Program(
                 name=name,
@@ -302,7 +312,8 @@ class Twin:
         if update is not None:
 
             def element(w: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-                return update.kernel.run(w, gradient, int(data["lr_shift"]), sizes=update.sizes)
+                own = {name: data[name] for name in update.operands}
+                return update.kernel.run(w, gradient, **own, sizes=update.sizes)
 
             operands["update"] = element
         self.step.kernel.run(**operands, sizes=self.step.sizes)
@@ -328,14 +339,14 @@ class Twin:
     def call(self, arrays: Mapping[str, np.ndarray], row: int | None) -> None:
         """The C function, for one sample or for the whole batch."""
         arguments = []
-        update = self.step.update
+        update, changed = self.step.update, self.step.names("out", "inout")
         names = [arg.name for arg in self.step.kernel.args if arg.name in self.step.operands]
         for name in [*names, *(update.operands if update else ())]:
             buffer = self.program.buffers[name]
             values = arrays[name]
             if row is not None and buffer.per_sample:
                 values = values[row]
-            if values.ndim:
+            if values.ndim or name in changed:
                 arguments.append(self.ffi.cast(f"{buffer.dtype}_t *", self.ffi.from_buffer(values)))
             else:
                 arguments.append(int(values))
