@@ -1,4 +1,6 @@
-"""PocketNN's training rules straight from the paper, in exact numpy: the outside judge.
+"""The training rules straight from their specifications, in exact numpy: the outside judge.
+
+`Network` is PocketNN's two rules, `CrossEntropyNetwork` pocketgen's own.
 
 Knows nothing of pocketgen and imports nothing of it. Matrices are as the paper prints them: x is
 (batch, n_in), W (n_in, n_out), b (n_out,), R (n_classes, n_out). Layers count from 1 in names and
@@ -6,7 +8,9 @@ tags, from 0 in Python's lists. Every value is exact: a product that int64 could
 computed with Python's integers instead.
 
 Source: J. Song, F. Lin, "PocketNN: Integer-only Training and Inference of Neural Networks via
-Direct Feedback Alignment and Pocket Activations in Pure C++" (arXiv 2201.02863).
+Direct Feedback Alignment and Pocket Activations in Pure C++" (arXiv 2201.02863); for pocketgen's
+own rule A. Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural Networks"
+(arXiv 1609.01596), the arithmetic being written out below.
 """
 
 from __future__ import annotations
@@ -253,8 +257,13 @@ def feedback(seed: int, layer: int, n_in: int, n_out: int, n_classes: int) -> In
 
 @dataclass
 class Trace:
-    """What one pass computed, a list entry for each layer; e and delta only after training."""
+    """What one pass computed, a list entry for each layer; e and delta only after training.
 
+    x: the network's input, of which dropout may have taken some; g: inverse slopes, or, by
+    pocketgen's own rule, four times the slopes of hidden layers.
+    """
+
+    x: Ints
     h: list[Ints] = field(default_factory=list)
     a: list[Ints] = field(default_factory=list)
     g: list[Ints] = field(default_factory=list)
@@ -282,8 +291,8 @@ class Network:
         self.R = [ints(r) for r in self.R]
 
     def forward(self, x: NDArray) -> Trace:
-        trace = Trace()
         a = ints(x)
+        trace = Trace(a)
         for activation, W, b in zip(self.activations, self.W, self.b, strict=True):
             h = fits32(product(a, W) + b)
             a, g = activate(activation, h, W.shape[0])
@@ -296,7 +305,7 @@ class Network:
         """One batch with target vectors y (batch, n_out); changes W and b."""
         trace = self.forward(x)
         trace.e = fits32(trace.a[-1] - ints(y))
-        inputs = [ints(x), *trace.a[:-1]]
+        inputs = [trace.x, *trace.a[:-1]]
         deltas: list[Ints] = []  # of the layers from k to the last
         for k in reversed(range(len(self.W))):
             if k == len(self.W) - 1:
@@ -315,3 +324,143 @@ class Network:
 
     def change(self, gradient: NDArray) -> NDArray:
         return div(div(gradient, -self.lr_inv), 2**self.lr_shift)
+
+
+# --- pocketgen's own rule -----------------------------------------------------------------------
+
+# Forward weights have 8 bits and a sign; what they are the high byte of has 16 and is trained.
+BYTE = 256
+UPDATE = 0x1000  # tags of the random numbers of updates start here
+BIAS_INPUT = 64  # a bias is the weight of this constant input
+DELTA_MAX = 1023
+EXPONENTIALS = [max(1, round(32767 * math.exp(-i / 16))) for i in range(BYTE)]
+
+
+def own_start(
+    seed: int, layer: int, n_in: int, n_out: int, only_bytes: bool = False
+) -> tuple[Ints, Ints]:
+    """W (n_in, n_out), numbered row by row around the middle of what reads as 0, and b."""
+    r, middle = math.isqrt(16384**2 * 3 // (4 * n_in)), BYTE // 2
+    if only_bytes:
+        r, middle = max(1, r // BYTE), 0
+    W = uniform_tensor(seed, WEIGHTS + layer, n_in, n_out, r) + middle
+    return W, np.zeros(n_out, np.int64)
+
+
+def own_feedback(seed: int, layer: int, n_out: int, n_classes: int, r: int) -> Ints:
+    """(n_classes, n_out), of entries up to r."""
+    return uniform_tensor(seed, FEEDBACK + layer, n_classes, n_out, r)
+
+
+def tanh_with_slope(z: Ints) -> tuple[Ints, Ints]:
+    """PocketTanh and four times its slope."""
+    size = np.abs(z)
+    pieces = [size < 32, size < 75, size < 128]
+    y = np.select(pieces, [2 * size, size + 32, (size >> 2) + 88], 127)
+    return np.sign(z) * y, np.select(pieces, [8, 4, 1], 0)
+
+
+def softmax_error(acc: Ints, labels: NDArray, output_shift: int) -> Ints:
+    """256 (p - onehot), p being softmax by the table."""
+    e = np.zeros_like(acc)
+    for row, label in enumerate(ints(labels).tolist()):
+        q = [(int(value) + 2 ** (output_shift - 1)) >> output_shift for value in acc[row]]
+        E = [EXPONENTIALS[min(max(q) - value, 255)] for value in q]
+        S = sum(E)
+        e[row] = [((E_c << 8) + (S >> 1)) // S for E_c in E]
+        e[row, label] -= 256
+    return e
+
+
+def largest_sum(dims: list[int], largest_input: int) -> int:
+    """The largest |acc| over all layers, inputs and weights; 32 bits must hold it."""
+    inputs = [largest_input, *(127 for _ in dims[1:-1])]
+    return max(n * x for n, x in zip(dims[:-1], inputs, strict=True)) * 127 + BIAS_INPUT * 127
+
+
+@dataclass
+class CrossEntropyNetwork:
+    """A multilayer perceptron by softmax cross-entropy and direct feedback alignment.
+
+    `R` holds a matrix for each hidden layer. Dropout is in eighths of the inputs. `only_bytes`:
+    W and b are the forward weights themselves, of which training cannot keep more.
+    """
+
+    W: list[Ints]
+    b: list[Ints]
+    R: list[Ints]
+    seed: int
+    dropout: int
+    rate: int
+    rate_shift: int
+    stochastic: bool = False
+    only_bytes: bool = False
+    activation_shift: int = 7
+    output_shift: int = 9
+    step: int = 0
+
+    @property
+    def limit(self) -> int:
+        return 127 if self.only_bytes else 127 * BYTE
+
+    def forward(self, x: NDArray) -> Trace:
+        """Prediction: what training drops at random is here taken off every input."""
+        return self.sums((ints(x) * (8 - self.dropout) + 4) >> 3)
+
+    def sums(self, x: Ints) -> Trace:
+        trace, a = Trace(x), x
+        for W, b in zip(self.W, self.b, strict=True):
+            w, c = (W, b) if self.only_bytes else (W >> 8, b >> 8)
+            acc = fits32(product(a, w) + BIAS_INPUT * c)
+            z = (acc + 2 ** (self.activation_shift - 1)) >> self.activation_shift
+            a, slope = tanh_with_slope(z)
+            trace.h.append(acc)
+            trace.a.append(a)
+            trace.g.append(slope)
+        trace.a[-1] = acc  # the output layer has no activation
+        del trace.g[-1]
+        return trace
+
+    def train(self, x: NDArray, labels: NDArray) -> Trace:
+        """One batch; changes W and b, and counts the step."""
+        trace = self.sums(np.where(self.dropped(*x.shape), 0, ints(x)))
+        trace.e = softmax_error(trace.a[-1], labels, self.output_shift)
+        for R, slope in zip(self.R, trace.g, strict=True):
+            reached = product(trace.e, R) >> 3
+            trace.delta.append(clamp((reached * slope + 32) >> 6, DELTA_MAX))
+        trace.delta.append(trace.e)
+        inputs = [trace.x, *trace.a[:-1]]
+        shift = self.rate_shift + (8 if self.only_bytes else 0)
+        place = 0
+        for k in reversed(range(len(self.W))):
+            delta = trace.delta[k]
+            self.W[k] = self.moved(self.W[k], product(inputs[k].T, delta), place + 1, shift)
+            self.b[k] = self.moved(self.b[k], delta.sum(axis=0), place + 2, shift - 6)
+            place += 2
+        self.step = (self.step + 1) % 2**32
+        return trace
+
+    def key(self, place: int) -> int:
+        """Of this step's random numbers: place 0 is the input, then come W and b of the last
+        layer, of the one before, ..."""
+        tag = self.step * (2 * len(self.W) + 1) + UPDATE + place
+        return mix(self.seed ^ mix(tag % 2**32))
+
+    def dropped(self, rows: int, n_in: int) -> NDArray:
+        """Which inputs of a batch are 0: those whose number of three binary digits is too low."""
+        key, words = self.key(0), math.ceil(n_in / 32)
+        gone = np.zeros((rows, n_in), bool)
+        for row in range(rows):
+            for i in range(n_in):
+                word = row * words + i // 32
+                digits = [mix((key + 3 * word + d) % 2**32) >> i % 32 & 1 for d in range(3)]
+                gone[row, i] = digits[0] + 2 * digits[1] + 4 * digits[2] < self.dropout
+        return gone
+
+    def moved(self, w: Ints, G: NDArray, place: int, shift: int) -> Ints:
+        """w - G rate / 2^shift, rounded to the nearest or at random."""
+        added = np.full(w.size, 2 ** (shift - 1), np.int64)
+        if self.stochastic:
+            key = self.key(place)
+            added = ints([mix((key + i) % 2**32) >> (32 - shift) for i in range(w.size)])
+        return clamp(w - ((ints(G) * self.rate + added.reshape(w.shape)) >> shift), self.limit)

@@ -70,11 +70,39 @@ MODELS = {
         stack((4, TANH), (1, "pocket_leakyrelu")),
         pg.Backprop(batch=5, target="vector"),
     ),
+    "softmax": pg.Model(
+        "softmax",
+        pg.Input((40,), "uint8", (0, 127)),
+        stack((6, TANH), (5, TANH), (4, "identity")),
+        pg.CrossEntropyDFA(batch=4, dropout=3, rate_shift=8, rounding="stochastic"),
+        seed=3,
+    ),
+    "bytes": pg.Model(
+        "bytes",
+        pg.Input((6,), "int8", scale=pg.Scale(3, 5, 2)),
+        stack((5, TANH), (3, "identity")),
+        pg.CrossEntropyDFA(
+            batch=1,
+            rate=255,
+            rate_shift=10,
+            rounding="stochastic",
+            weights="int8",
+            feedback="seeded",
+        ),
+    ),
+    "raw": pg.Model(
+        "raw",
+        pg.Input((6,), "uint8"),
+        stack((5, TANH), (3, "identity")),
+        pg.CrossEntropyDFA(batch=3, dropout=0, rate_shift=8),
+    ),
 }
 
 
 def some_weights(model: pg.Model, largest: int = 50, seed: int = 1) -> dict[str, np.ndarray]:
-    """Random weights and biases of a model."""
+    """Random weights and biases of a model, by their largest value in the forward pass."""
+    if model.rule.int8 is not None:
+        largest *= model.rule.int8.fraction
     rng = np.random.default_rng(seed)
     sizes = [model.input.features, *(layer.units for layer in model.layers)]
     made = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -312,3 +313,185 @@ def test_the_storage_order_of_initial_weights_and_feedback() -> None:
     assert oracle.initial_biases(seed, 2, 5, 3)[1] == oracle.uniform(seed, 0x202, 1, r)
     assert oracle.start_range(300_000, 300_000) == 1
     assert oracle.start_range(784, 100) == 21
+
+
+# --- pocketgen's own rule -----------------------------------------------------------------------
+
+
+def own_network(dims: list[int], **parameters: object) -> oracle.CrossEntropyNetwork:
+    """Weights and biases that read as 0, feedback of 1, no dropout."""
+    pairs = list(pairwise(dims))
+    return oracle.CrossEntropyNetwork(
+        W=[np.full(pair, 0 if parameters.get("only_bytes") else 128) for pair in pairs],
+        b=[np.zeros(n_out, np.int64) for _, n_out in pairs],
+        R=[np.ones((dims[-1], n_out), np.int64) for _, n_out in pairs[:-1]],
+        **{"seed": 7, "dropout": 0, "rate": 16, "rate_shift": 13} | parameters,
+    )
+
+
+def test_the_table_of_exponentials() -> None:
+    table = oracle.EXPONENTIALS
+    assert len(table) == 256
+    assert table[0] == 32767
+    assert table[16] == 12054  # 32767 / e = 12054.3
+    assert table[1] == 30782  # 32767 exp(-1/16) = 30781.7
+    assert table[255] == 1  # would be 0.004
+    assert all(one >= other >= 1 for one, other in pairwise(table))
+
+
+def test_tanh_and_four_times_its_slope() -> None:
+    rows = [(0, 0, 8), (31, 62, 8), (32, 64, 4), (74, 106, 4), (75, 106, 1), (79, 107, 1)]
+    rows += [(80, 108, 1), (127, 119, 1), (128, 127, 0), (10**6, 127, 0)]
+    for z, value, slope in rows:
+        for sign in (1, -1):
+            y, f = oracle.tanh_with_slope(oracle.ints([sign * z]))
+            assert (y[0], f[0]) == (sign * value, slope), z
+
+
+@pytest.mark.parametrize(
+    ("acc", "expected"),
+    [
+        # Two equal exponentials of 32767: (32767 * 256 + 32767) / 65534 = 128.5, rounded down.
+        ([0, 0], [-128, 128]),
+        # q = 0 from -256 to 255.
+        ([-256, 255], [-128, 128]),
+        # q = 16 and 0: 8410762 / 44821 = 187.6 and 3108234 / 44821 = 69.3.
+        ([8192, 0], [-69, 69]),
+        ([7936, 255], [-69, 69]),
+        # Exponentials 32767 and 1, beyond the end of the table.
+        ([2**20, 0], [0, 0]),
+        ([0, 2**20], [-256, 256]),
+        # Three: 8437504 / 98301 = 85.8 each.
+        ([5, 5, 5], [-171, 85, 85]),
+    ],
+)
+def test_softmax_s_error(acc: list[int], expected: list[int]) -> None:
+    assert oracle.softmax_error(oracle.ints([acc]), oracle.ints([0]), 9).tolist() == [expected]
+
+
+def test_the_largest_sum_of_pixels() -> None:
+    assert oracle.largest_sum([784, 100, 50, 10], 127) == 12_653_264
+    assert oracle.largest_sum([1, 100, 2], 255) == 100 * 127 * 127 + 64 * 127
+
+
+@pytest.mark.parametrize(("n_in", "r"), [(784, 506), (200, 1003), (100, 1418), (50, 2006)])
+def test_how_own_weights_start(n_in: int, r: int) -> None:
+    W, b = oracle.own_start(9, 2, n_in, 3)
+    assert W[n_in - 1, 1] == 128 + oracle.uniform(9, 0x102, (n_in - 1) * 3 + 1, r)
+    assert b.tolist() == [0, 0, 0]
+    W, b = oracle.own_start(9, 2, n_in, 3, only_bytes=True)
+    assert W[n_in - 1, 1] == oracle.uniform(9, 0x102, (n_in - 1) * 3 + 1, r // 256)
+    R = oracle.own_feedback(9, 2, 5, 3, 63)
+    assert R[2, 4] == oracle.uniform(9, 0x302, 2 * 5 + 4, 63)
+
+
+def test_forward_weights_of_one_byte_start_at_1_where_inputs_are_many() -> None:
+    W, _ = oracle.own_start(1, 1, 4000, 1, only_bytes=True)
+    assert set(W.reshape(-1).tolist()) == {-1, 1}
+
+
+def test_a_step_of_the_output_layer_by_hand() -> None:
+    net = own_network([1, 2])
+    trace = net.train(oracle.ints([[100]]), oracle.ints([0]))
+    assert trace.e.tolist() == [[-128, 128]]
+    # W: (-12800 * 16 + 4096) / 8192 = -24.5, (12800 * 16 + 4096) / 8192 = 25.5, both rounded down
+    assert net.W[0].tolist() == [[128 + 25, 128 - 25]]
+    # b: (-128 * 16 + 64) / 128 = -15.5, (128 * 16 + 64) / 128 = 16.5
+    assert net.b[0].tolist() == [16, -16]
+    assert net.step == 1
+
+
+def test_a_step_through_a_hidden_layer_by_hand() -> None:
+    net = own_network([1, 1, 2])
+    net.W = [oracle.ints([[2688]]), oracle.ints([[256, -256]])]
+    net.b = [oracle.ints([-768]), oracle.ints([0, 0])]
+    net.R = [oracle.ints([[10], [-20]])]
+    trace = net.train(oracle.ints([[100]]), oracle.ints([0]))
+    # 100 * 10 - 64 * 3 = 808, (808 + 64) / 128 = 6; 2 * 6 = 12, slope 2
+    assert [h.tolist() for h in trace.h] == [[[808]], [[12, -12]]]
+    assert [a.tolist() for a in trace.a] == [[[12]], [[12, -12]]]
+    assert [g.tolist() for g in trace.g] == [[[8]]]
+    # -128 * 10 - 128 * 20 = -3840, / 8 = -480; (-480 * 8 + 32) / 64 = -59.5
+    assert [d.tolist() for d in trace.delta] == [[[-60]], [[-128, 128]]]
+    # (12 * -128 * 16 + 4096) / 8192 = -2.5, (12 * 128 * 16 + 4096) / 8192 = 3.5
+    assert net.W[1].tolist() == [[259, -259]]
+    assert net.b[1].tolist() == [16, -16]
+    # (100 * -60 * 16 + 4096) / 8192 = -11.2; (-60 * 16 + 64) / 128 = -7
+    assert net.W[0].tolist() == [[2700]]
+    assert net.b[0].tolist() == [-761]
+
+
+def test_deltas_and_weights_stop_at_their_limits() -> None:
+    for only_bytes, limit in ((False, 32512), (True, 127)):
+        net = own_network([1, 1, 2], rate=255, rate_shift=8, only_bytes=only_bytes, stochastic=True)
+        net.R = [oracle.ints([[-300], [300]])]
+        for _ in range(20):
+            trace = net.train(oracle.ints([[127]] * 9), oracle.ints([0] * 9))
+            assert np.abs(trace.delta[0]).max() <= 1023
+        assert abs(net.W[0].item()) == limit
+    first = own_network([1, 1, 2])
+    first.R = [oracle.ints([[-300], [300]])]  # (2 * 128 * 300 / 8 * 8 + 32) / 64 = 1200
+    assert first.train(oracle.ints([[127]]), oracle.ints([0])).delta[0].item() == 1023
+
+
+def test_weights_of_one_byte_move_by_whole_forward_units() -> None:
+    net = own_network([1, 2], only_bytes=True, rate_shift=8)
+    net.train(oracle.ints([[100]]), oracle.ints([0]))
+    # (-12800 * 16 + 2^15) / 2^16 = -2.6; b: (-128 * 16 + 512) / 1024 = -1.5
+    assert net.W[0].tolist() == [[3, -3]]
+    assert net.b[0].tolist() == [2, -2]
+
+
+def test_prediction_scales_its_input() -> None:
+    net = own_network([1, 2], dropout=3)
+    assert net.forward(oracle.ints([[10], [-10], [127]])).x.tolist() == [[6], [-6], [79]]
+    x = np.arange(-128, 256)[:, np.newaxis]
+    np.testing.assert_array_equal(own_network([1, 2]).forward(x).x, x)
+
+
+@pytest.mark.parametrize("dropout", range(8))
+def test_so_many_eighths_of_the_inputs_are_dropped(dropout: int) -> None:
+    net = own_network([70, 2], dropout=dropout)
+    gone = net.dropped(100, 70)
+    p, n = dropout / 8, gone.size
+    assert abs(gone.sum() - n * p) <= 4 * np.sqrt(n * p * (1 - p))
+    if dropout > 0:
+        assert len({row.tobytes() for row in gone}) == 100
+        net.step = 1
+        assert (net.dropped(100, 70) != gone).any(axis=1).all()
+
+
+def test_a_dropped_input_by_hand() -> None:
+    """Half of the inputs: those whose third and highest digit is 0. Input 37 of row 2 of 70."""
+    net = own_network([70, 3, 2], dropout=4)
+    net.step = 2**32 - 1
+    key = oracle.mix(7 ^ oracle.mix(((2**32 - 1) * 5 + 0x1000) % 2**32))
+    word = 2 * 3 + 1
+    digit = oracle.mix((key + 3 * word + 2) % 2**32) >> 5 & 1
+    assert net.dropped(3, 70)[2, 37] == (digit == 0)
+
+
+def test_rounding_at_random_moves_a_weight_by_the_mean() -> None:
+    net = own_network([2, 3, 2], stochastic=True)
+    w = np.zeros((64, 64), np.int64)
+    for quarters in (-3, -1, 0, 1, 2):
+        moved = net.moved(w, np.full(w.shape, quarters * 2**7), 1, 13)  # 16 * 2^7 = 2^13 / 4
+        p = quarters / 4 % 1
+        assert set(moved.reshape(-1).tolist()) <= {-(quarters // 4), -(quarters // 4) - 1}
+        assert abs((-moved).mean() - quarters / 4) <= 4 * np.sqrt(p * (1 - p) / w.size)
+
+
+def test_which_random_number_rounds_which_weight() -> None:
+    """After the fourth update of layer 1 of two: place 3 is its W, place 4 its b."""
+    net = own_network([3, 2, 2], stochastic=True, step=4)
+    before = [w.copy() for w in (net.W[0], net.b[0])]
+    x = oracle.ints([[90, -50, 7]])
+    trace = net.train(x, oracle.ints([1]))
+    delta = trace.delta[0][0]
+    for place, shift, index, gradient, w, moved in [
+        (3, 13, 5, 7 * delta[1], before[0][2, 1], net.W[0][2, 1]),
+        (4, 7, 1, delta[1], before[1][1], net.b[0][1]),
+    ]:
+        key = oracle.mix(7 ^ oracle.mix(4 * 5 + 0x1000 + place))
+        noise = oracle.mix((key + index) % 2**32) >> (32 - shift)
+        assert moved == w - ((int(gradient) * 16 + noise) >> shift)
