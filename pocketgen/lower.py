@@ -117,15 +117,14 @@ def frozen(model: Model, buffer: Buffer, given: Mapping[str, Array]) -> Buffer:
     if buffer.name not in given:
         return buffer
     values = given[buffer.name]
-    int8 = model.rule.int8
-    if int8 is not None:
-        values = floor_pow2(values, int8.fraction)
+    if model.halved:
+        values = floor_pow2(values, 256)
     return replace(buffer, values=values)
 
 
 def input_steps(model: Model, inference_only: bool) -> tuple[list[Buffer], list[Step]]:
     """From raw integers to the network's input, where the model asks for it: scaling, dropout."""
-    if not model.rule.drop:
+    if not model.drop:
         return scaling(model, "a0", kept=not inference_only)
     buffers, steps = scaling(model, "whole", kept=False)
     source = "x" if model.reads_raw else "whole"
@@ -136,7 +135,7 @@ def input_steps(model: Model, inference_only: bool) -> tuple[list[Buffer], list[
     drop = {
         "n": features,
         "words": -(-features // 32),
-        "drop": model.rule.drop,
+        "drop": model.drop,
         "seed": model.seed,
         "streams": update_streams(model.layers),
         "stream": UPDATE_STREAM,
@@ -146,7 +145,7 @@ def input_steps(model: Model, inference_only: bool) -> tuple[list[Buffer], list[
     kept = Step(
         SCALE_KEPT,
         {"a": source, "x": "a0"},
-        {"n": features, "kept": 8 - model.rule.drop},
+        {"n": features, "kept": 8 - model.drop},
         f"input: {SCALE_KEPT.equation}",
         instead=None if inference_only else instead,
     )

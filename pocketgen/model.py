@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,14 +27,19 @@ from pocketgen.intmath import (
     make_plain,
     wide,
 )
-from pocketgen.ir import Range
-from pocketgen.layers import LAYERS, Layer, Site
-from pocketgen.rules import RULES, Rule
+from pocketgen.ir import Array, Range
+from pocketgen.layers import LAYERS, Dense, Layer, Site
+from pocketgen.rules import RULES, CrossEntropyDFA, Rule
 
 INPUT_DTYPES = ("uint8", "int8", "uint16", "int16")
 SCALED_LIMITS = {"int8": (-127, 127), "uint8": (0, 255), "int16": (-32767, 32767)}
 MAX_FEATURES = 65535
 MULTIPLIER_LIMIT = 2**24
+RAW_LEVEL = 96  # Scale.auto: mean magnitude of values other than 0 where zeros stay zeros
+LEVEL = 40  # Scale.auto: mean distance from the mean elsewhere
+MULTIPLIER_TOP = 32767  # times a difference of two 16-bit values, that still fits 32 bits
+RATE_SHIFT = 11  # Model.for_data: for the shortest trainings
+RATE_SAMPLES = (2**16, 2**18, 2**23)  # samples seen from which on the rate is halved
 MAX_NAME = 32
 SEED_LIMIT = 2**32 - 1
 C_WORDS = (
@@ -120,18 +126,28 @@ class Scale:
         return clamp(div_pow2(product, self.shift), self.limits.low, self.limits.high)
 
     @classmethod
+    def auto(cls, x: ArrayLike) -> Scale:
+        """The scale for the raw integers x (samples, features) of the training data, as int8.
+
+        Where at least 3/8 of all values are 0, x stays raw but for a power of two, so that zeros
+        stay zeros and cost nothing: the mean of the others comes below 96. Elsewhere the mean is
+        taken away and the mean distance from it becomes 40, by one offset and multiplier where all
+        features are much alike (none's distance below a quarter of the average, and a common mean
+        at most doubles the average distance), by one pair for each feature where they are not. In
+        the latter case a feature that is mostly 0 keeps its zeros, and a constant one becomes 0.
+        Integers only, so that every machine finds the same. DataError for an empty or non-integer
+        x.
+        """
+        return conditioned(wide(whole_samples(x)))
+
+    @classmethod
     def fit(cls, x: ArrayLike, dtype: str = "int8", per_feature: bool = False) -> Scale:
         """The scale that maps the range seen in x (samples, features) onto dtype's range.
 
         x: the raw integers of the training data. int8 and int16 are centred on the middle of what
         was seen; uint8 starts at its least value. DataError for an empty or non-integer x.
         """
-        data = np.asarray(x)
-        if data.size == 0 or data.dtype.kind not in "iu":
-            raise DataError(
-                f"scale: needs integer training data, got {data.size} values of {data.dtype}"
-            )
-        flat = wide(data).reshape(len(data), -1)
+        flat = wide(whole_samples(x))
         low, high = (flat.min(0), flat.max(0)) if per_feature else (flat.min(), flat.max())
         goal = SCALED_LIMITS[dtype][1] if dtype in SCALED_LIMITS else 127
         offset = low if dtype == "uint8" else div_pow2(low + high, 1)
@@ -152,6 +168,85 @@ class Scale:
             )
         digest = hashlib.sha256(repr((self.offset, self.multiplier)).encode()).hexdigest()[:16]
         return f"scale per feature, columns {digest}, / 2^{self.shift} -> {self.dtype}"
+
+
+def whole_samples(x: ArrayLike) -> Array:
+    """x as (samples, features); DataError where it is empty or holds no integers."""
+    data = np.asarray(x)
+    if data.size == 0 or data.dtype.kind not in "iu":
+        raise DataError(
+            f"scale: needs integer training data, got {data.size} values of {data.dtype}"
+        )
+    return data.reshape(len(data), -1)
+
+
+def conditioned(x: Int64) -> Scale:
+    """Scale.auto's rule."""
+    samples, features = x.shape
+    seen, size = np.count_nonzero(x, axis=0), np.abs(x).sum(axis=0)
+    if mostly_zero(int(seen.sum()), x.size):
+        scale = raw_scale(x, int(seen.sum()), int(size.sum()))
+        if scale is not None:
+            return scale
+    total = x.sum(axis=0)
+    mean = nearest_quotient(int(total.sum()), x.size)
+    spread = int(np.abs(x - mean).sum())
+    sparse = [0 < int(seen[k]) and mostly_zero(int(seen[k]), samples) for k in range(features)]
+    offset = [0 if sparse[k] else nearest_quotient(int(total[k]), samples) for k in range(features)]
+    distance = [int(np.abs(x[:, k] - offset[k]).sum()) for k in range(features)]
+    count = [2 * int(seen[k]) if sparse[k] else samples for k in range(features)]
+    alike = not any(sparse) and spread <= 2 * sum(distance)
+    if alike and all(4 * features * d >= sum(distance) for d in distance):
+        multiplier, shift = multipliers([spread], [x.size])
+        return Scale(mean, multiplier[0], shift)
+    multiplier, shift = multipliers(distance, count)
+    return Scale(tuple(offset), tuple(multiplier), shift)
+
+
+def mostly_zero(seen: int, count: int) -> bool:
+    """Whether at least 3/8 of count values are 0, seen of them being not."""
+    return 8 * (count - seen) >= 3 * count
+
+
+def raw_scale(x: Int64, seen: int, size: int) -> Scale | None:
+    """By a power of two alone, the mean of the seen values other than 0 to at most 96.
+
+    size: the sum of all magnitudes. None where more than an eighth of these values would become 0
+    or go beyond twice the limit.
+    """
+    multiplier, shift = 1, 0
+    while size > (RAW_LEVEL * seen) << shift:
+        shift += 1
+    while shift == 0 and seen and 2 * size * multiplier <= RAW_LEVEL * seen:
+        multiplier *= 2
+    scaled = div_pow2(np.abs(x) * multiplier, shift)
+    lost = np.count_nonzero((scaled == 0) & (x != 0)) + np.count_nonzero(scaled > 2 * 127)
+    return Scale(0, multiplier, shift) if 8 * int(lost) <= seen else None
+
+
+def multipliers(distance: Sequence[int], count: Sequence[int]) -> tuple[list[int], int]:
+    """Multipliers, and the shift of all, that bring mean distances to LEVEL.
+
+    distance: from the offset, summed over count values; 0 for a constant feature, whose
+    multiplier is 0. The shift is the largest with which every product fits 32 bits, but no
+    multiplier falls below 2 for its sake.
+    """
+    moving = [(d, n) for d, n in zip(distance, count, strict=True) if d]
+
+    def at(shift: int) -> list[int]:
+        return [nearest_quotient(LEVEL * n * 2**shift, d) for d, n in moving]
+
+    shift = 16
+    while shift and max(at(shift), default=0) > MULTIPLIER_TOP and min(at(shift - 1)) >= 2:
+        shift -= 1
+    found = iter(min(m, MULTIPLIER_TOP) for m in at(shift))
+    return [next(found) if d else 0 for d in distance], shift
+
+
+def nearest_quotient(numerator: int, denominator: int) -> int:
+    """numerator / denominator rounded to the nearest, halves away from 0; denominator > 0."""
+    size = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return size if numerator >= 0 else -size
 
 
 @dataclass(frozen=True)
@@ -245,6 +340,40 @@ class Model:
         make_plain(self)
         self.check()
 
+    @classmethod
+    def for_data(
+        cls,
+        name: str,
+        x: ArrayLike,
+        y: ArrayLike,
+        hidden: Sequence[int] = (100, 50),
+        epochs: int = 100,
+        seed: int = 1,
+        **options: Any,
+    ) -> Model:
+        """A classifier for training data: its input, scaling and shifts chosen by fixed rules.
+
+        x: (samples, …) raw integers of at most 16 bits. y: (samples,) labels 0, 1, …. hidden: units
+        of the hidden layers, each with pocket_tanh. epochs: for how many it will be trained; the
+        more samples it will see in all, the smaller the learning rate. options: of
+        CrossEntropyDFA, in place of its defaults. The scaling: see Scale.auto. DataError for data
+        that are no integers or empty; ModelError.
+        """
+        samples, labels = np.asarray(x), np.asarray(y)
+        if labels.dtype.kind not in "iu" or labels.shape != (len(whole_samples(samples)),):
+            raise DataError(
+                f"model {name}: labels have shape {labels.shape} and dtype {labels.dtype}; give "
+                f"one integer for each of {len(samples)} samples"
+            )
+        options = {"rate_shift": rate_shift(len(samples) * epochs), **options}
+        return cls(
+            name,
+            Input(samples.shape[1:], narrowest_input(samples), scale=Scale.auto(samples)),
+            [*(Dense(units) for units in hidden), Dense(int(labels.max()) + 1, "identity")],
+            CrossEntropyDFA(**options),
+            seed,
+        )
+
     def check(self) -> None:
         """Raise ModelError for the first thing that is wrong."""
         check_name(self.name)
@@ -287,15 +416,27 @@ class Model:
         return count
 
     @property
+    def drop(self) -> int:
+        """Eighths of the inputs that training sets to 0."""
+        return self.rule.drop(self.input.features)
+
+    @property
+    def fraction(self) -> int:
+        """Prediction needs only trained weights / fraction, rounded down; 1: all of them."""
+        int8 = self.rule.int8(1)
+        return 1 if int8 is None else int8.fraction
+
+    @property
     def layout(self) -> tuple[str, ...]:
         """The lines that decide what stored weights mean: input and layers, not how they learn."""
         layers = zip(self.layers, self.in_shapes, strict=True)
         lines = [f"layer {k} {layer.describe(shape)}" for k, (layer, shape) in enumerate(layers, 1)]
-        int8 = self.rule.int8
-        if int8 is not None:
-            lines.append(f"forward weights of 8 bits, of {int8.dtype}")
-        if self.rule.drop:
-            lines.append(f"input scaled by {8 - self.rule.drop}/8")
+        for k, (layer, shape) in enumerate(zip(self.layers, self.in_shapes, strict=True)):
+            int8 = self.rule.int8(layer.fans(shape)[0])
+            if int8 is not None:
+                lines[k] += f", 8 bits of {int8.dtype} weights, sums / {int8.divisor}"
+        if self.drop:
+            lines.append(f"dropout {self.drop}/8 of the input")
         return (f"model {self.name}", *self.input.describe(), *lines)
 
     @property
@@ -311,7 +452,7 @@ class Model:
 
     def sites(self, training: bool = True) -> tuple[Site, ...]:
         """Where each layer stands in the program."""
-        first = "x" if self.reads_raw and not self.rule.drop else "a0"
+        first = "x" if self.reads_raw and not self.drop else "a0"
         last = len(self.layers)
         return tuple(
             Site(
@@ -322,10 +463,10 @@ class Model:
                 self.rule.batch,
                 self.rule.wide_sums,
                 training,
-                self.rule.int8,
+                self.rule.int8(layer.fans(shape)[0]),
                 index == last,
             )
-            for index, shape in enumerate(self.in_shapes, 1)
+            for index, (layer, shape) in enumerate(zip(self.layers, self.in_shapes, strict=True), 1)
         )
 
     @property
@@ -335,6 +476,24 @@ class Model:
             None,
             INT_LIMITS[self.input.dtype],
         )
+
+
+def narrowest_input(x: Array) -> str:
+    """The type of raw values: x's own where the C can take it, else the narrowest that holds x."""
+    if x.dtype.name in INPUT_DTYPES:
+        return x.dtype.name
+    for dtype in INPUT_DTYPES:
+        low, high = INT_LIMITS[dtype]
+        if low <= x.min() and x.max() <= high:
+            return dtype
+    raise DataError(
+        f"input: values {x.min()}..{x.max()}; the C takes at most 16 bits: divide them first"
+    )
+
+
+def rate_shift(seen: int) -> int:
+    """CrossEntropyDFA's rate_shift for training that sees so many samples, repeats included."""
+    return RATE_SHIFT + sum(seen >= enough for enough in RATE_SAMPLES)
 
 
 def check_name(name: str) -> None:

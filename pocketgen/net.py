@@ -120,7 +120,8 @@ class Net:
                 "loss": float((error * error >> 1).sum(dtype=np.float64) / count),
             }
         hits = int((first_maximum(output) == wide(wanted)).sum())
-        error = self.model.rule.errors(output, wanted)
+        fan_in, _ = self.model.layers[-1].fans(self.model.in_shapes[-1])
+        error = self.model.rule.errors(output, wanted, fan_in)
         return {
             "samples": count,
             "hits": hits,
@@ -227,7 +228,7 @@ class Net:
         """The weights as the blob that the generated C saves and loads."""
         if isinstance(self._engine, Engine) and self.program.training:
             return self._engine.save()
-        if not self.program.training and self.model.rule.int8 is not None:
+        if not self.program.training and self.model.halved:
             raise ModelError(
                 f"model {self.program.name} only predicts and holds only the forward weights; save "
                 "the network that was trained"

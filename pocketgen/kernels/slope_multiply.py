@@ -30,9 +30,7 @@ def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     delta = clamp(ends, -sizes["limit"], sizes["limit"])
     return Bound(
         ranges={"delta": Range(int(delta[0]), int(delta[1]))},
-        accumulators=(
-            Accumulator.of("product", Range(product.low, product.high + SLOPE_HALF)),
-        ),
+        accumulators=(Accumulator.of("product", Range(product.low, product.high + SLOPE_HALF)),),
     )
 
 

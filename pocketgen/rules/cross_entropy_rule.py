@@ -42,6 +42,11 @@ FORWARD_LIMIT = 127
 MAX_RATE = 255
 TABLE_TOP = 32767  # exp(0)
 TABLE_STEP = 16  # exp falls by e over so many units of q
+ACTIVATION_SHIFT = 7
+OUTPUT_SHIFT = 9
+NARROW = (12, 48)  # a layer of fewer inputs has smaller sums: one bit for each of these
+DROPOUT_FEATURES = (12, 96, 256)  # an eighth of the inputs is dropped from each of these on
+FROM_SHAPE = ("dropout", "activation_shift", "output_shift")  # None: derived from the shapes
 
 
 @dataclass(frozen=True)
@@ -49,23 +54,24 @@ class CrossEntropyRule:
     """Parameters of the rules with softmax cross-entropy.
 
     batch: samples summed for one update, 1..65535. dropout: eighths of the inputs that training
-    sets to 0, 0..7. rate, rate_shift: the learning rate is rate / 2^rate_shift for a gradient in
-    1/256 of a probability, rate 1..255, rate_shift 8..20. schedule: over the epochs of a fit the
-    rate falls linearly to 1, or stays "constant". rounding: of updates, "nearest" or "stochastic".
-    weights: "int16" trains 16 bits of which the forward pass sees 8; "int8" keeps only these, at
-    half the memory, and needs stochastic rounding. activation_shift: hidden sums are divided by
-    2^activation_shift, 1..15. output_shift: the output's sums by 2^output_shift to become
-    sixteenths of natural logarithms.
+    sets to 0, 0..7; by default 0, 1, 2, 3 from 0, 12, 96, 256 inputs on. rate, rate_shift: the
+    learning rate is rate / 2^rate_shift for a gradient in 1/256 of a probability, rate 1..255,
+    rate_shift 8..20. schedule: over the epochs of a fit the rate falls linearly to 1, or stays
+    "constant". rounding: of updates, "nearest" or "stochastic". weights: "int16" trains 16 bits of
+    which the forward pass sees 8; "int8" keeps only these, at half the memory, and needs
+    stochastic rounding. activation_shift: hidden sums are divided by 2^activation_shift, 1..15; by
+    default 7, and 6 and 5 for layers of fewer than 48 and 12 inputs. output_shift: the output's
+    sums by 2^output_shift to become sixteenths of natural logarithms; by default 9, 8, 7.
     """
 
     batch: int = 20
-    dropout: int = 1
+    dropout: int | None = None
     rate: int = 16
     rate_shift: int = 13
     rounding: Literal["nearest", "stochastic"] = "nearest"
     weights: Literal["int16", "int8"] = "int16"
-    activation_shift: int = 7
-    output_shift: int = 9
+    activation_shift: int | None = None
+    output_shift: int | None = None
     schedule: Literal["linear", "constant"] = "linear"
 
     def __post_init__(self) -> None:
@@ -91,26 +97,31 @@ class CrossEntropyRule:
         """There is no target: errors are probabilities."""
         return 0
 
-    @property
-    def drop(self) -> int:
-        """Eighths of the inputs that training sets to 0."""
-        return self.dropout
+    def drop(self, features: int) -> int:
+        """Eighths of the inputs that training sets to 0; more the more inputs there are."""
+        if self.dropout is not None:
+            return self.dropout
+        return sum(features >= enough for enough in DROPOUT_FEATURES)
 
     @property
     def fraction(self) -> int:
         """What the forward pass cannot see of a weight."""
         return BYTE if self.weights == "int16" else 1
 
-    @property
-    def int8(self) -> Int8:
+    def int8(self, fan_in: int) -> Int8:
         """Forward weights of 8 bits."""
         limit = FORWARD_LIMIT * self.fraction
-        return Int8(self.weights, limit, self.fraction, BIAS_INPUT, 2**self.activation_shift)
+        shift = self.activation_shift
+        if shift is None:
+            shift = ACTIVATION_SHIFT - narrowness(fan_in)
+        return Int8(self.weights, limit, self.fraction, BIAS_INPUT, 2**shift)
 
-    @property
-    def softmax_sizes(self) -> dict[str, int]:
-        """How sums become sixteenths of natural logarithms."""
-        return {"half": 2 ** (self.output_shift - 1), "divisor": 2**self.output_shift}
+    def softmax_sizes(self, fan_in: int) -> dict[str, int]:
+        """How sums of so many inputs become sixteenths of natural logarithms."""
+        shift = self.output_shift
+        if shift is None:
+            shift = OUTPUT_SHIFT - narrowness(fan_in)
+        return {"half": 2 ** (shift - 1), "divisor": 2**shift}
 
     @property
     def rate_state(self) -> str:
@@ -140,10 +151,10 @@ class CrossEntropyRule:
             return self.rate
         return -(-self.rate * (epochs - epoch) // epochs)
 
-    def errors(self, output: Array, labels: Array) -> Int64:
+    def errors(self, output: Array, labels: Array, fan_in: int) -> Int64:
         """Probabilities in 1/256, less 256 at the label."""
         e = np.zeros(output.shape, dtype=np.int64)
-        sizes = {"n": output.shape[1], **self.softmax_sizes}
+        sizes = {"n": output.shape[1], **self.softmax_sizes(fan_in)}
         ERROR_SOFTMAX.run(h=output, label=labels, table=exponentials(), e=e, sizes=sizes)
         return e
 
@@ -162,6 +173,8 @@ class CrossEntropyRule:
             ("output_shift", 1, 15),
         ):
             value = getattr(self, name)
+            if value is None and name in FROM_SHAPE:
+                continue
             if not (is_whole(value) and low <= value <= high):
                 raise ModelError(
                     f"{self.rule_name}: {name} is {value!r}; the range is {low}..{high}"
@@ -185,10 +198,9 @@ class CrossEntropyRule:
     def describe(self) -> tuple[str, ...]:
         """The parameters in the model's canonical text."""
         return (
-            f"rule {self.rule_name} batch {self.batch} dropout {self.dropout}/8 "
+            f"rule {self.rule_name} batch {self.batch} "
             f"rate {self.rate}/2^{self.rate_shift} {self.schedule} {self.rounding} "
             f"weights {self.weights}",
-            f"shifts {self.activation_shift} {self.output_shift}",
         )
 
     def arguments(self) -> tuple[Buffer, ...]:
@@ -233,6 +245,7 @@ class CrossEntropyRule:
                 f"layer {last.index}: {n} output; softmax needs one for each of at least 2 classes"
             )
         values = exponentials()
+        fan_in, _ = scene.layers[-1].fans(last.in_shape)
         e = Buffer("e", "delta", (n,), per_sample=True, note="output errors")
         table = Buffer(
             "exponentials",
@@ -246,7 +259,7 @@ class CrossEntropyRule:
         return (label_buffer(n), table, e), Step(
             ERROR_SOFTMAX,
             {"h": last.name("a"), "label": "label", "table": table.name, "e": "e"},
-            {"n": n, **self.softmax_sizes},
+            {"n": n, **self.softmax_sizes(fan_in)},
             f"output: {ERROR_SOFTMAX.equation}",
         )
 
@@ -278,6 +291,11 @@ class CrossEntropyRule:
             return Step(MASTER_STEP_NOISY, operands, sizes, MASTER_STEP_NOISY.equation)
         sizes = {"half": 2 ** (shift - 1), "divisor": 2**shift}
         return Step(MASTER_STEP, {"rate": "rate"}, sizes, MASTER_STEP.equation)
+
+
+def narrowness(fan_in: int) -> int:
+    """By how many bits the sums of a layer with few inputs are divided less."""
+    return sum(fan_in < limit for limit in NARROW)
 
 
 def exponentials() -> Array:

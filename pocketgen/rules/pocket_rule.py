@@ -45,12 +45,10 @@ class PocketRule:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    @property
-    def int8(self) -> None:
+    def int8(self, fan_in: int) -> None:
         """The forward pass sees all 16 bits of a weight."""
 
-    @property
-    def drop(self) -> int:
+    def drop(self, features: int) -> int:
         """Inputs are not dropped."""
         return 0
 
@@ -67,7 +65,7 @@ class PocketRule:
     def scheduled_rate(self, epoch: int, epochs: int) -> None:
         """The rate stays as it is."""
 
-    def errors(self, output: Array, labels: Array) -> Int64:
+    def errors(self, output: Array, labels: Array, fan_in: int) -> Int64:
         """Outputs less the target of the label's class."""
         wanted = np.arange(output.shape[1]) == wide(labels)[:, np.newaxis]
         return wide(wide(output) - wanted * int(self.target))

@@ -67,12 +67,10 @@ class Rule(Protocol):
     def target_magnitude(self) -> int:
         """The largest |y| that the error a - y can meet."""
 
-    @property
-    def int8(self) -> Int8 | None:
-        """The arithmetic of forward weights of 8 bits, or None for whole weights."""
+    def int8(self, fan_in: int) -> Int8 | None:
+        """A layer's arithmetic with forward weights of 8 bits, or None for whole weights."""
 
-    @property
-    def drop(self) -> int:
+    def drop(self, features: int) -> int:
         """Eighths of the inputs that training sets to 0."""
 
     @property
@@ -85,8 +83,11 @@ class Rule(Protocol):
     def scheduled_rate(self, epoch: int, epochs: int) -> int | None:
         """The rate's state for an epoch, counted from 0, of so many; None leaves it as it is."""
 
-    def errors(self, output: Array, labels: Array) -> Int64:
-        """e (samples, classes) of outputs and class labels, as training computes it."""
+    def errors(self, output: Array, labels: Array, fan_in: int) -> Int64:
+        """e (samples, classes) of outputs and class labels, as training computes it.
+
+        fan_in: of the output layer.
+        """
 
     def lr_inv_of(self, state: int) -> int:
         """The inverse learning rate of a value of the rate's state, rounded down."""
