@@ -117,8 +117,8 @@ def frozen(model: Model, buffer: Buffer, given: Mapping[str, Array]) -> Buffer:
     if buffer.name not in given:
         return buffer
     values = given[buffer.name]
-    if model.halved:
-        values = floor_pow2(values, 256)
+    if model.fraction > 1:
+        values = floor_pow2(values, model.fraction)
     return replace(buffer, values=values)
 
 

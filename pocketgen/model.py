@@ -191,7 +191,7 @@ def conditioned(x: Int64) -> Scale:
     total = x.sum(axis=0)
     mean = nearest_quotient(int(total.sum()), x.size)
     spread = int(np.abs(x - mean).sum())
-    sparse = [0 < int(seen[k]) and mostly_zero(int(seen[k]), samples) for k in range(features)]
+    sparse = [int(seen[k]) > 0 and mostly_zero(int(seen[k]), samples) for k in range(features)]
     offset = [0 if sparse[k] else nearest_quotient(int(total[k]), samples) for k in range(features)]
     distance = [int(np.abs(x[:, k] - offset[k]).sum()) for k in range(features)]
     count = [2 * int(seen[k]) if sparse[k] else samples for k in range(features)]
@@ -481,10 +481,10 @@ class Model:
 def narrowest_input(x: Array) -> str:
     """The type of raw values: x's own where the C can take it, else the narrowest that holds x."""
     if x.dtype.name in INPUT_DTYPES:
-        return x.dtype.name
+        return str(x.dtype.name)
     for dtype in INPUT_DTYPES:
         low, high = INT_LIMITS[dtype]
-        if low <= x.min() and x.max() <= high:
+        if x.min() >= low and x.max() <= high:
             return dtype
     raise DataError(
         f"input: values {x.min()}..{x.max()}; the C takes at most 16 bits: divide them first"

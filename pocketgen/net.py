@@ -228,7 +228,7 @@ class Net:
         """The weights as the blob that the generated C saves and loads."""
         if isinstance(self._engine, Engine) and self.program.training:
             return self._engine.save()
-        if not self.program.training and self.model.halved:
+        if not self.program.training and self.model.fraction > 1:
             raise ModelError(
                 f"model {self.program.name} only predicts and holds only the forward weights; save "
                 "the network that was trained"
