@@ -1,6 +1,8 @@
 /* What both fuzz targets share. tests/test_fuzz.py includes a target once for each model, with
    P(name), U(name): names with the model's prefix, as <p>_name and <P>_NAME
    PARAMETERS(use): use(field, count, limit) for each array of weights, in the order of the blob
+   RATE, RATE_LIMIT: the field that sets the learning rate, and its greatest value
+   STATE_BYTES: how many bytes of the blob stand between the weights and the checksum
    LABELLED: 1 where samples come with a class, 0 where with target values
    WANTED_ERROR: the error code for a class or a target value that there is not */
 #ifndef FUZZ_COMMON_H

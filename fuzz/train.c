@@ -44,7 +44,7 @@ static void P(fuzz)(bytes_t bytes)
 #endif
 
         wanted = malloc((values > 0 ? values : 1) * sizeof *wanted);
-        net.lr_shift = take(&bytes) & 15u;
+        net.RATE = (uint8_t)(take(&bytes) % (RATE_LIMIT + 1u));
         fill(&bytes, x, rows * U(INPUT_SIZE) * sizeof *x);
         fill(&bytes, wanted, values * sizeof *wanted);
 #if LABELLED

@@ -33,7 +33,8 @@ from pocketgen.examples import EXAMPLES
 from small_models import MODELS, some_weights
 
 STEPS = 25
-LR_SHIFTS = (0, 0, 1, 0, 5)  # in turn, step by step
+# What sets the learning rate, in turn, step by step.
+RATES = {"lr_shift": (0, 0, 1, 0, 5), "rate": (16, 16, 3, 9)}
 
 Start = Literal["own", "given", "inference"]
 
@@ -65,6 +66,7 @@ SUBJECTS = [
     *(Subject(EXAMPLES[name].model) for name in ("xor", "sensor")),
     Subject.small("backprop", "given"),
     Subject.small("features", "inference"),
+    Subject.small("softmax", "inference"),
 ]
 
 
@@ -114,7 +116,8 @@ def expected_line(subject: Subject) -> str:
     for step, numbers in enumerate(batches(model)):
         x = np.stack([sample(model, number) for number in numbers])
         if subject.start != "inference":
-            net.lr_shift = LR_SHIFTS[step % len(LR_SHIFTS)]
+            rates = RATES[model.rule.rate_state]
+            net.set_rate(rates[step % len(rates)])
             net.train_batch(x, np.stack([wanted(model, number) for number in numbers]))
         output = net.forward(x[:1])[0]
         outputs += output.astype("<i4").tobytes() + bytes([int(output.argmax())])
@@ -231,7 +234,7 @@ static void drive_{p}(void)
 }}
 """
 TRAIN = """\
-        static const uint8_t lr_shifts[] = {{{lr_shifts}}};
+        static const uint8_t rates[] = {{{rates}}};
         static {kind} wanted[{batch} * {per_sample}];
         for (k = 0; k < n; k++) {{
             for (i = 0; i < {per_sample}; i++) {{
@@ -240,7 +243,7 @@ TRAIN = """\
                     ({kind})({target_low} + (int32_t)(word % {target_span}u));
             }}
         }}
-        net->lr_shift = lr_shifts[step % sizeof lr_shifts];
+        net->{rate} = rates[step % sizeof rates];
         if ({p}_train_batch(net, x, wanted, (uint16_t)n) != {P}_OK) {{
             printf("{p} refuses step %lu\\n", (unsigned long)step);
         }}"""
@@ -269,7 +272,8 @@ def driver(subject: Subject) -> str:
         "steps": STEPS,
         "low": low,
         "span": high - low,
-        "lr_shifts": ", ".join(map(str, LR_SHIFTS)),
+        "rate": rule.rate_state,
+        "rates": ", ".join(map(str, RATES[rule.rate_state])),
         "kind": "uint16_t" if labelled else f"{model.name}_target_t",
         "per_sample": 1 if labelled else model.classes,
         "target_low": 0 if labelled else rule.targets.low,

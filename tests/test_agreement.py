@@ -662,10 +662,10 @@ def test_oracle_and_numpy_agree(case: PocketCase) -> None:
     agree(case, ("numpy",))
 
 
-# Softmax cross-entropy at its edges: no hidden layer; 300 units, so more than one tile of gradients,
-# over inputs of 0, whose random numbers are stepped over; 300 classes, whose error through the
-# largest feedback takes 64 bits; a step that wraps; products of gradient and rate in 64 bits;
-# sums so near 2^31 that rounding them takes 64 bits.
+# Softmax cross-entropy at its edges: no hidden layer; 300 units, so more than one tile of
+# gradients, over inputs of 0, whose random numbers are stepped over; 300 classes, whose error
+# through the largest feedback takes 64 bits; a step that wraps; products of gradient and rate in
+# 64 bits; sums so near 2^31 that rounding them takes 64 bits.
 SOFTMAX_EDGES = [
     SoftmaxCase(dims=(1, 2), dropout=0),
     SoftmaxCase(dims=(40, 2), dropout=7, weights="int8", rounding="stochastic", rate_shift=8),

@@ -17,12 +17,13 @@ import pytest
 
 import pocketgen as pg
 from matrix import Subject
-from pocketgen.store import blob_size
+from pocketgen.store import blob_size, item_bytes
 from support import compiler, repository_root, require
 
 SECONDS = int(os.environ.get("POCKETGEN_FUZZ_SECONDS", "15"))
 SUBJECTS = [
-    Subject.small(name) for name in ("seeded", "backprop", "vector", "features", "wide", "one")
+    Subject.small(name)
+    for name in ("seeded", "backprop", "vector", "features", "wide", "one", "softmax", "bytes")
 ] + [Subject.small("regression", "given")]
 
 DEFINITIONS = """\
@@ -32,12 +33,18 @@ DEFINITIONS = """\
 #define LABELLED {labelled}
 #define WANTED_ERROR {P}_ERR_{error}
 #define PARAMETERS(use) {parameters}
+#define RATE {rate.name}
+#define RATE_LIMIT {rate.proven.high}
+#define STATE_BYTES {state_bytes}
 #include "{target}.c"
 #undef P
 #undef U
 #undef LABELLED
 #undef WANTED_ERROR
 #undef PARAMETERS
+#undef RATE
+#undef RATE_LIMIT
+#undef STATE_BYTES
 """
 DISPATCH = """\
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -72,6 +79,8 @@ def entry(target: str) -> str:
                 labelled=int(labelled),
                 error="LABEL" if labelled else "RANGE",
                 parameters=limits,
+                rate=program.buffers[subject.model.rule.rate_state],
+                state_bytes=sum(item_bytes(state) for state in program.states),
             )
         )
         cases.append(f"    case {number}:\n        {prefix}_fuzz(bytes);\n        break;")
@@ -172,7 +181,7 @@ def test_nothing_breaks(tmp_path: Path, target: str) -> None:
         # no limit on loaded weights
         ("load", r"value < -\(int32_t\)limit \|\| value > limit", "value == limit + 1", "broken"),
         # one weight is written before the last check
-        ("load", r"(    if \(\*payload > 15\) \{\n)", r"    net->W1[0] = 1;\n\1", "broken"),
+        ("load", r"(    if \(payload\[0\] > \d+\) \{\n)", r"    net->W1[0] = 1;\n\1", "broken"),
         # the length is not asked
         ("load", r"if \(size < \w+_BLOB_SIZE\)", "if (size < 20)", "heap-buffer-overflow"),
         # any label will do
@@ -196,5 +205,9 @@ def test_a_fault_is_found(tmp_path: Path, target: str, pattern: str, new: str, w
 def test_the_targets_know_the_blob() -> None:
     """load.c repairs a checksum at the place where the format has it."""
     for subject in SUBJECTS:
+        rule = subject.model.rule
         program = pg.build(subject.model, engine="numpy").program
-        assert blob_size(program) == 25 + 2 * sum(b.size for b in program.parameters)
+        width = 2 if rule.int8 is None or rule.weights == "int16" else 1
+        state_bytes = 1 if rule.rate_state == "lr_shift" else 5
+        weights = width * sum(b.size for b in program.parameters)
+        assert blob_size(program) == 24 + weights + state_bytes

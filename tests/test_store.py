@@ -27,7 +27,7 @@ REASONS = {
     -3: "format version",
     -4: "of another model",
     -5: "checksum",
-    -6: "beyond the limit|lr_shift is",
+    -6: "beyond the limit|(lr_shift|rate) is",
 }
 SIZE, MAGIC, VERSION, MODEL, CRC, RANGE = REASONS
 TINY = pg.Model("tiny", pg.Input((3,), "uint8"), stack((2, TANH), (2, TANH)), pg.DFA(batch=2))
@@ -51,18 +51,23 @@ class Device:
         self.engine = Engine(self.program, library.plan(), ("-O1",))
         self.engine.init(1)
         self.set(some_weights(model, seed=5))
-        self.engine.arrays["lr_shift"][...] = 3
+        self.set_states(3, 0x1A2B3C4D)
 
     def set(self, weights: dict[str, np.ndarray]) -> None:
         for name, values in weights.items():
-            self.engine.arrays[name][...] = values.T
+            axes = self.program.buffers[name].axes
+            self.engine.arrays[name][...] = values.transpose(axes) if axes else values
+
+    def set_states(self, *values: int) -> None:
+        for state, value in zip(self.program.states, values, strict=False):
+            self.engine.arrays[state.name][...] = value
 
     @property
     def bytes(self) -> bytes:
         return bytes(self.engine.ffi.buffer(self.engine.net))
 
     def pack(self) -> bytes:
-        return pack(self.program, self.engine.arrays, int(self.engine.arrays["lr_shift"]))
+        return pack(self.program, self.engine.arrays)
 
     def load(self, blob: bytes) -> int:
         """What the C returns for a blob in memory of just its size."""
@@ -132,12 +137,12 @@ def test_c_and_python_write_the_same_bytes(model: pg.Model) -> None:
     blob = device.engine.save()
     assert blob == device.pack()
     assert len(blob) == blob_size(device.program)
-    arrays, lr_shift = unpack(device.program, blob)
-    assert lr_shift == 3
-    assert list(arrays) == [p.name for p in device.program.parameters]
+    arrays = unpack(device.program, blob)
+    stored = (*device.program.parameters, *device.program.states)
+    assert list(arrays) == [buffer.name for buffer in stored]
     for name, values in arrays.items():
         np.testing.assert_array_equal(values, device.engine.arrays[name])
-        assert values.dtype == np.int16
+        assert values.dtype == device.engine.arrays[name].dtype
 
 
 def test_the_layout_of_the_bytes(device: Device) -> None:
@@ -158,6 +163,22 @@ def test_the_layout_of_the_bytes(device: Device) -> None:
     assert blob[-5] == 3
     assert int.from_bytes(blob[-4:], "little") == zlib.crc32(blob[:-4])
     assert len(blob) == HEADER_BYTES + payload_size(device.program) + CRC_BYTES
+
+
+@pytest.mark.parametrize("name", ["softmax", "bytes"])
+def test_the_layout_of_the_bytes_of_softmax(name: str) -> None:
+    """W input by input, in one or two bytes; the rate in one, the step in four."""
+    model = MODELS[name]
+    device = Device(model)
+    blob, weights = device.engine.save(), some_weights(model, seed=5)
+    width = {"int16": 2, "int8": 1}[model.rule.weights]
+    payload = b"".join(
+        weights[n].astype(f"<i{width}").tobytes() for n in device.program.buffers if n in weights
+    )
+    payload += b"\x03\x4d\x3c\x2b\x1a"
+    assert blob[20:-4] == payload
+    assert int.from_bytes(blob[16:20], "little") == len(payload)
+    assert int.from_bytes(blob[-4:], "little") == zlib.crc32(blob[:-4])
 
 
 @pytest.mark.parametrize("engine", ["c", "numpy"])
@@ -203,7 +224,7 @@ def test_save_needs_room(device: Device) -> None:
 def test_a_good_blob_is_taken_over_whole(device: Device) -> None:
     other = Device(TINY)
     other.set(some_weights(TINY, 32767, seed=6))
-    other.engine.arrays["lr_shift"][...] = 15
+    other.set_states(15)
     before = device.engine.save()
     assert device.load(other.engine.save()) == OK
     assert device.engine.save() == other.engine.save()
@@ -370,8 +391,46 @@ def test_lr_shift(device: Device, lr_shift: int) -> None:
         refuse(device, other, RANGE)
         return
     assert device.load(other) == OK
-    assert unpack(device.program, other)[1] == int(device.engine.arrays["lr_shift"]) == lr_shift
+    found = unpack(device.program, other)["lr_shift"]
+    assert found == int(device.engine.arrays["lr_shift"]) == lr_shift
     assert device.load(blob) == OK
+
+
+@pytest.mark.parametrize("rate", [0, 16, 17, 255])
+def test_rate(rate: int) -> None:
+    softmax = Device(MODELS["softmax"])
+    blob = softmax.engine.save()
+    other = changed(blob, len(blob) - CRC_BYTES - 5, bytes([rate]))
+    if rate > 16:
+        refuse(softmax, other, RANGE)
+        return
+    assert softmax.load(other) == OK
+    assert softmax.engine.save() == other
+    assert unpack(softmax.program, other)["rate"] == rate
+
+
+@pytest.mark.parametrize("name", ["softmax", "bytes"])
+def test_forward_weights_beyond_their_clamp(name: str) -> None:
+    device = Device(MODELS[name])
+    blob, limit = device.engine.save(), {"softmax": 32512, "bytes": 127}[name]
+    width = {"softmax": 2, "bytes": 1}[name]
+    for value, code in [(limit, OK), (-limit, OK), (-limit - 1, RANGE)]:
+        other = changed(blob, HEADER_BYTES, value.to_bytes(width, "little", signed=True))
+        if code == OK:
+            assert device.load(other) == OK
+            assert device.engine.save() == other
+        else:
+            refuse(device, other, code)
+
+
+def test_a_rate_of_any_byte() -> None:
+    """Nothing to check then."""
+    softmax = MODELS["softmax"]
+    device = Device(replace(softmax, rule=replace(softmax.rule, rate=255)))
+    blob = device.engine.save()
+    other = changed(blob, len(blob) - CRC_BYTES - 5, b"\xff")
+    assert device.load(other) == OK
+    assert device.engine.save() == other
 
 
 # --- networks -----------------------------------------------------------------------------------
@@ -426,6 +485,15 @@ def test_save_and_load_by_file(engine: str, tmp_path: Path) -> None:
         with pytest.raises(BlobError, match="cannot read") as caught:
             net.load(path)
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ["c", "numpy"])
+def test_only_forward_weights_make_no_blob(engine: str) -> None:
+    model = MODELS["softmax"]
+    flags = ("-O1",) if engine == "c" else None
+    net = pg.build(model, some_weights(model), engine=engine, flags=flags, inference_only=True)
+    with pytest.raises(ModelError, match="only the forward weights"):
+        net.to_blob()
 
 
 @pytest.mark.parametrize("engine", ["c", "numpy"])
