@@ -35,11 +35,15 @@ FUNCTIONS = [
     ("div_trunc", "int64_t"),
     ("div_pow2", "int32_t"),
     ("div_pow2", "int64_t"),
+    ("floor_pow2", "int32_t"),
+    ("floor_pow2", "int64_t"),
     ("clamp", "int32_t"),
     ("clamp", "int64_t"),
     ("mix", ""),
     ("stream_key", ""),
     ("draw_symmetric", ""),
+    ("drop_word", ""),
+    ("high_bits", ""),
 ]
 
 
@@ -131,6 +135,48 @@ def test_div_pow2_in_c(c: Any, x: int, shift: int) -> None:
     assert c.p_div_pow2(x, shift) == c.p_div_pow2_64(x, shift) == trunc(x, 2**shift)
 
 
+POWERS = st.integers(0, 30).map(lambda shift: 2**shift)
+
+
+@given(INT64, st.integers(0, 31))
+def test_floor_pow2(x: int, shift: int) -> None:
+    assert int(intmath.floor_pow2(x, 2**shift)) == x // 2**shift
+
+
+@given(INT32, POWERS)
+def test_floor_pow2_in_c(c: Any, x: int, divisor: int) -> None:
+    assert c.p_floor_pow2(x, divisor) == c.p_floor_pow2_64(x, divisor) == x // divisor
+
+
+@given(INT64, POWERS)
+def test_floor_pow2_of_64_bits_in_c(c: Any, x: int, divisor: int) -> None:
+    assert c.p_floor_pow2_64(x, divisor) == x // divisor
+
+
+@pytest.mark.parametrize("shift", [0, 1, 7, 8, 15, 16, 29, 30, 31])
+def test_floor_pow2_at_the_edges(c: Any, shift: int) -> None:
+    """The least number of each type, too: what is taken from x never goes below it."""
+    divisor = 2**shift
+    multiples = [k * divisor + step for k in (-3, -2, -1, 0, 1, 2) for step in (-1, 0, 1)]
+    for x in [-(2**63), -(2**63) + 1, -(2**31), *both_signs(EDGES_64), *multiples]:
+        assert int(intmath.floor_pow2(x, divisor)) == c.p_floor_pow2_64(x, divisor) == x // divisor
+        if -(2**31) <= x < 2**31 and shift < 31:
+            assert c.p_floor_pow2(x, divisor) == x // divisor
+
+
+def test_floor_pow2_rounds_down_where_div_pow2_truncates() -> None:
+    x = np.array([-257, -256, -255, -1, 0, 255, 256], np.int16)
+    assert intmath.floor_pow2(x, 256).tolist() == [-2, -1, -1, -1, 0, 0, 1]
+    assert intmath.div_pow2(x, 8).tolist() == [-1, -1, 0, 0, 0, 0, 1]
+    assert intmath.floor_pow2(x, 256).dtype == np.int64
+
+
+@pytest.mark.parametrize("divisor", [0, -1, -2, 3, 6, 255])
+def test_floor_pow2_takes_powers_of_two_only(divisor: int) -> None:
+    with pytest.raises(AssertionError, match=f"{divisor} is no power of two"):
+        intmath.floor_pow2(1, divisor)
+
+
 # --- clamp --------------------------------------------------------------------------------------
 
 
@@ -210,6 +256,71 @@ def test_draw_symmetric_reaches_both_ends_of_the_widest_range() -> None:
     values = intmath.draw_symmetric(0, np.arange(2**20), 32767)
     assert (values.min(), values.max()) == (-32767, 32767)
     assert (values != 0).all()
+
+
+def dropping(key: int, index: int, drop: int) -> int:
+    """Bit by bit: three binary digits, the highest from the last word, are less than drop."""
+    digits = [scattered(key + 3 * index + k) for k in range(3)]
+    return sum(
+        2**bit
+        for bit in range(32)
+        if sum(word // 2**bit % 2 * 2**k for k, word in enumerate(digits)) < drop
+    )
+
+
+@given(WORD, WORD, st.integers(0, 7))
+def test_drop_word(c: Any, key: int, index: int, drop: int) -> None:
+    expected = dropping(key, index, drop)
+    assert int(intmath.drop_word(key, index, drop)) == expected
+    assert c.p_drop_word(key, index, drop) == expected
+
+
+@pytest.mark.parametrize("drop", range(8))
+def test_drop_word_where_the_counter_wraps(c: Any, drop: int) -> None:
+    for key, index in ((2**32 - 1, 0), (2**32 - 1, 1), (2**32 - 1, 2**32 - 1), (0, 2**32 // 3)):
+        expected = dropping(key, index, drop)
+        assert int(intmath.drop_word(key, index, drop)) == expected
+        assert c.p_drop_word(key, index, drop) == expected
+
+
+@pytest.mark.parametrize("drop", range(8))
+def test_drop_word_sets_each_bit_as_often_as_asked_for(drop: int) -> None:
+    """5 standard deviations at most; never and, of 8 eighths, all but one."""
+    count, p = 100_000, drop / 8
+    words = intmath.drop_word(1, np.arange(count), drop)
+    assert words.dtype == np.uint32
+    seen = intmath.low_bits(words, 32).mean(axis=0)
+    assert np.abs(seen - p).max() <= 5 * (p * (1 - p) / count) ** 0.5
+
+
+@given(WORD, st.integers(1, 31))
+def test_high_bits(c: Any, word: int, bits: int) -> None:
+    expected = word // 2 ** (32 - bits)
+    assert int(intmath.high_bits(np.uint32(word), bits)) == expected
+    assert c.p_high_bits(word, bits) == expected
+    assert 0 <= expected < 2**bits
+
+
+@pytest.mark.parametrize("bits", [1, 8, 13, 28, 31])
+def test_high_bits_at_the_edges(c: Any, bits: int) -> None:
+    words = np.array([0, 1, 2 ** (32 - bits) - 1, 2 ** (32 - bits), 2**31, 2**32 - 1], np.uint32)
+    expected = [0, 0, 0, 1, 2 ** (bits - 1), 2**bits - 1]
+    assert intmath.high_bits(words, bits).tolist() == expected
+    assert [c.p_high_bits(word, bits) for word in words.tolist()] == expected
+
+
+@given(WORD, st.integers(1, 32))
+def test_low_bits(word: int, count: int) -> None:
+    bits = intmath.low_bits(np.array([[word]], np.uint32), count)
+    assert bits.dtype == np.int64
+    assert bits.shape == (1, 1, count)
+    assert bits.ravel().tolist() == [word // 2**k % 2 for k in range(count)]
+
+
+@given(WORD)
+def test_next_word(word: int) -> None:
+    assert int(intmath.next_word(np.uint32(word))) == (word + 1) % 2**32
+    assert int(intmath.next_word(2**32 - 1)) == 0
 
 
 # --- the rest -----------------------------------------------------------------------------------

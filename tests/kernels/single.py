@@ -27,6 +27,7 @@ from pocketgen.bounds import bounds
 from pocketgen.host import compiler
 from pocketgen.ir import Buffer, Kernel, Program, Range, Step
 from pocketgen.plan import Places, Workshop
+from pocketgen.plan.words import COLUMNS
 from pocketgen.render import environment
 
 KINDS = ("random", "extreme", "ramp")
@@ -253,6 +254,7 @@ class Twin:
         if "n" not in data:
             return dict(data)
         n = int(data["n"])
+        assert n <= self.variant.samples, "the C would read behind the samples"
         return {
             name: values[:n] if self.program.buffers[name].per_sample else values
             for name, values in data.items()
@@ -421,12 +423,20 @@ def compiled(text: str) -> tuple[FFI, Any]:
     raise AssertionError
 
 
+def too_long(line: str) -> bool:
+    """Whether C with a prefix of 12 characters does not fit; a comment of its own may be longer."""
+    return len(line) > COLUMNS and not line.lstrip().startswith(("/*", "#"))
+
+
 def compile_all(variants: Mapping[str, Variant]) -> dict[str, Twin]:
-    """A twin for every variant, all in one library."""
+    """A twin for every variant, all in one library; no line of C is too long for a page."""
     made = {
-        name: Twin(variant, f"v{number}") for number, (name, variant) in enumerate(variants.items())
+        name: Twin(variant, f"variant_{number:04}")
+        for number, (name, variant) in enumerate(variants.items())
     }
-    ffi, library = compiled("".join(c_text(twin) for twin in made.values()))
+    text = "".join(c_text(twin) for twin in made.values())
+    assert [line for line in text.splitlines() if too_long(line)] == []
+    ffi, library = compiled(text)
     for twin in made.values():
         twin.ffi, twin.library = ffi, library
     return made

@@ -54,7 +54,7 @@ def test_every_value_of_8_bits_to_the_nearest_and_halves_up(
     x = twins[f"int8, {kept}"].agree(by_hand, {"a": a})["x"]
     beyond = 8 * x.astype(int) - kept * a.astype(int)  # eighths by which x is too large
     assert set(beyond.ravel().tolist()) <= set(range(-3, 5))
-    assert (beyond == 4).any() and not (beyond == -4).any()
+    assert (beyond == 4).any()
 
 
 def test_variants_are_what_they_are_called() -> None:

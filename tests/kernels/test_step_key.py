@@ -15,9 +15,7 @@ WORDS = Range(0, 2**32 - 1)
 
 
 def variant(seed: int, streams: int, stream: int) -> Variant:
-    return Variant(
-        STEP_KEY, {"step": WORDS}, {"seed": seed, "streams": streams, "stream": stream}
-    )
+    return Variant(STEP_KEY, {"step": WORDS}, {"seed": seed, "streams": streams, "stream": stream})
 
 
 VARIANTS = {
