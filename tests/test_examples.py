@@ -11,7 +11,7 @@ from pocketgen.fit import fit
 from support import data_folder
 
 BUILT_IN = ["xor", "digits", "sine", "sensor"]
-PUBLISHED = ["mnist", "fashion_mnist"]
+IMAGES = ["mnist", "fashion_mnist", "pocketnn"]
 
 
 def trained(example: Example, epochs: int | None = None) -> dict[str, float]:
@@ -29,18 +29,31 @@ def trained(example: Example, epochs: int | None = None) -> dict[str, float]:
 
 
 def test_the_examples_are_these() -> None:
-    assert sorted(EXAMPLES) == sorted(BUILT_IN + PUBLISHED)
+    assert sorted(EXAMPLES) == sorted(BUILT_IN + IMAGES)
     assert all(name == example.name for name, example in EXAMPLES.items())
     names = [example.model.name for example in EXAMPLES.values()]
     assert len(set(names)) == len(names)
 
 
-def test_the_published_networks() -> None:
-    for name, sizes in (("mnist", [100, 50, 10]), ("fashion_mnist", [200, 100, 50, 10])):
-        model = EXAMPLES[name].model
-        assert model.input == pg.Input((784,), "uint8")
-        assert model.layers == tuple(pg.Dense(size, "pocket_tanh") for size in sizes)
-        assert model.rule == pg.DFA(lr_inv=1000, batch=20, target=15)
+def test_the_published_network() -> None:
+    model = EXAMPLES["pocketnn"].model
+    assert model.input == pg.Input((784,), "uint8")
+    assert model.layers == tuple(pg.Dense(size, "pocket_tanh") for size in (100, 50, 10))
+    assert model.rule == pg.DFA(lr_inv=1000, batch=20, target=15)
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist"])
+def test_an_example_is_what_its_data_ask_for(name: str) -> None:
+    """Scaling and rate as Model.for_data finds them."""
+    if name in IMAGES:
+        data_folder(name)
+    example = EXAMPLES[name]
+    data = example.load()
+    hidden = [layer.units for layer in example.model.layers[:-1]]
+    found = pg.Model.for_data(name, data.x_train, data.y_train, hidden, example.epochs)
+    assert found.input.scale == example.model.input.scale
+    assert found.layers == example.model.layers
+    assert found.rule.rate_shift == example.model.rule.rate_shift
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -54,7 +67,7 @@ def test_an_example_fits_its_data(name: str) -> None:
     assert len(data.classes) in (0, example.model.classes)
 
 
-@pytest.mark.parametrize("name", [*BUILT_IN, *PUBLISHED])
+@pytest.mark.parametrize("name", [*BUILT_IN, *IMAGES])
 def test_an_example_says_what_it_is(name: str) -> None:
     example = EXAMPLES[name]
     assert len(example.title) <= 80
@@ -62,7 +75,7 @@ def test_an_example_says_what_it_is(name: str) -> None:
     assert f"{example.model.name}.h" in pg.generate(example.model)
 
 
-@pytest.mark.parametrize(("name", "accuracy"), [("xor", 1.0), ("digits", 0.93), ("sensor", 0.9)])
+@pytest.mark.parametrize(("name", "accuracy"), [("xor", 1.0), ("digits", 0.9), ("sensor", 0.93)])
 def test_an_example_learns_what_it_promises(name: str, accuracy: float) -> None:
     assert trained(EXAMPLES[name])["accuracy"] >= accuracy
 
@@ -88,7 +101,7 @@ def test_an_example_does_not_learn_by_luck(name: str) -> None:
             halve_every=example.halve_every,
         )
         reached.append(net.evaluate(data.x_test, data.y_test)["accuracy"])
-    assert min(reached) >= {"xor": 1.0, "sensor": 0.88, "digits": 0.915}[name]
+    assert min(reached) >= {"xor": 1.0, "sensor": 0.92, "digits": 0.89}[name]
 
 
 def test_sine_feeds_one_angle_to_all_inputs() -> None:
@@ -112,7 +125,9 @@ def test_sensor_leaves_room_in_the_2_kib_of_an_atmega328p() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "accuracy"), [("mnist", 0.945), ("fashion_mnist", 0.8)])
-def test_a_published_network_learns_in_one_epoch(name: str, accuracy: float) -> None:
-    data_folder(name)
+@pytest.mark.parametrize(
+    ("name", "accuracy"), [("mnist", 0.945), ("fashion_mnist", 0.8), ("pocketnn", 0.945)]
+)
+def test_a_network_of_images_learns_in_one_epoch(name: str, accuracy: float) -> None:
+    data_folder(EXAMPLES[name].data.replace("-", "_"))
     assert trained(EXAMPLES[name], epochs=1)["accuracy"] >= accuracy

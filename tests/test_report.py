@@ -54,8 +54,8 @@ def test_memory_is_what_the_compiled_struct_takes(name: str) -> None:
     assert found.flash_bytes == sum(row.bytes for row in found.memory if row.place == "flash")
 
 
-def test_mnist_tightens_the_first_layer_and_says_so() -> None:
-    found = report(EXAMPLES["mnist"].model)
+def test_the_published_network_tightens_its_first_layer_and_says_so() -> None:
+    found = report(EXAMPLES["pocketnn"].model)
     clamps = {row.name: row for row in found.clamps}
     assert (clamps["W1"].asked, clamps["W1"].clamp, clamps["W1"].tightened) == (32767, 10741, True)
     assert not any(row.tightened for name, row in clamps.items() if name != "W1")
