@@ -24,19 +24,30 @@ class RecordingNet:
         regression: bool = False,
         accuracies: tuple[float, ...] = (),
         losses: tuple[float, ...] = (),
+        schedule: Callable[[int, int], int | None] = lambda epoch, epochs: None,
+        rate_state: str = "lr_shift",
     ) -> None:
-        self.model = SimpleNamespace(rule=SimpleNamespace(lr_inv=1000), seed=7)
+        rule = SimpleNamespace(scheduled_rate=schedule, rate_state=rate_state)
+        self.model = SimpleNamespace(rule=rule, seed=7)
         self.regression = regression
         self.batch = batch
         self.lr_shift = 0
         self.seen: list[int] = []
         self.calls: list[int] = []
         self.shifts: list[int] = []
+        self.rates: list[int] = []
         self.accuracies = accuracies
         self.losses = losses
         self.evaluations = 0
         self.weight = np.zeros(1, dtype=np.int16)
         self.before_call: Callable[[], None] = lambda: None
+
+    @property
+    def lr_inv(self) -> int:
+        return 1000 << self.lr_shift
+
+    def set_rate(self, value: int) -> None:
+        self.rates.append(value)
 
     def check_pairs(self, x: Any, y: Any) -> tuple[Any, Any]:
         if not self.regression and y.max() > 5:
@@ -206,6 +217,22 @@ def test_the_rate_is_halved_and_told() -> None:
     history = fit(net, x, y, epochs=5, halve_every=2)
     assert [row.lr_inv for row in history.epochs] == [1000, 1000, 2000, 2000, 4000]
     assert net.shifts == [0, 0, 1, 1, 2]
+
+
+def test_a_rule_s_schedule_sets_the_rate_before_each_epoch() -> None:
+    net = RecordingNet(schedule=lambda epoch, epochs: 10 * epochs + epoch)
+    fit(net, x, y, epochs=3)
+    assert net.rates == [30, 31, 32]
+    without = RecordingNet()
+    fit(without, x, y, epochs=3)
+    assert without.rates == []
+
+
+def test_a_rule_with_a_schedule_has_no_rate_to_halve() -> None:
+    net = RecordingNet(rate_state="rate")
+    with pytest.raises(PocketgenError, match="halve_every goes with DFA and Backprop"):
+        fit(net, x, y, epochs=3, halve_every=1)
+    assert net.seen == []
 
 
 def test_the_rate_is_never_halved_beyond_what_the_code_can_hold() -> None:
