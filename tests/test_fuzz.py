@@ -172,7 +172,7 @@ def test_nothing_breaks(tmp_path: Path, target: str) -> None:
         # no limit on loaded weights
         ("load", r"value < -\(int32_t\)limit \|\| value > limit", "value == limit + 1", "broken"),
         # one weight is written before the last check
-        ("load", r"(    if \(\*payload > 15\) \{\n)", r"    net->W1[0] = 1;\n\1", "broken"),
+        ("load", r"(    if \(\*payload > 15u\) \{\n)", r"    net->W1[0] = 1;\n\1", "broken"),
         # the length is not asked
         ("load", r"if \(size < \w+_BLOB_SIZE\)", "if (size < 20)", "heap-buffer-overflow"),
         # any label will do
