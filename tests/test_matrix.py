@@ -71,8 +71,10 @@ def test_the_matrix_holds_what_is_asked_of_it() -> None:
         *(
             f"{tool} -O2 {flag}"
             for tool in ("gcc", "clang")
-            for flag in ("-std=c11", "-std=c17", "-x c++ -std=c++11", "-funsigned-char")
-            + ("-fwrapv", "-ftrapv")
+            for flag in (
+                *("-std=c11", "-std=c17", "-x c++ -std=c++11"),
+                *("-funsigned-char", "-fwrapv", "-ftrapv"),
+            )
         ),
         *("gcc UBSan ASan", "clang UBSan ASan", "valgrind", "gcc -fanalyzer", "clang -Weverything"),
         *("powerpc -O2", "s390x -O2", "mips -O2"),
