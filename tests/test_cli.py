@@ -20,8 +20,9 @@ from click.testing import CliRunner, Result
 import pocketgen as pg
 from pocketgen import output
 from pocketgen.cli import main
+from pocketgen.cli.terminal import most_clamped
 from pocketgen.examples import EXAMPLES
-from pocketgen.fit import History, fit
+from pocketgen.fit import Epoch, History, fit
 from support import compiler, repository_root
 
 MODEL = """\
@@ -759,3 +760,12 @@ def test_demo_exits_with_1_where_the_self_test_fails(
     result = run("demo", "--out", tmp_path / "demo")
     assert result.exit_code == 1
     assert "failed" in result.stdout
+
+
+def test_a_clamp_is_told_of_though_the_last_epoch_left_it() -> None:
+    def epoch(**clamped: int) -> Epoch:
+        return Epoch(1, 0.0, None, None, None, 1.0, 1.0, 1, clamped)
+
+    history = History((epoch(W1=0, b1=0, W2=1), epoch(W1=7, b1=0, W2=2), epoch(W1=0, b1=0, W2=1)))
+    assert most_clamped(history) == {"W1": 7, "W2": 2}
+    assert most_clamped(History()) == {}

@@ -58,6 +58,34 @@ def test_the_matrix(result_of: Callable[[Build], Result], build: Build) -> None:
     assert result.verdict == ("same" if build.runs else "clean"), result.detail
 
 
+def test_the_matrix_holds_what_is_asked_of_it() -> None:
+    """Every level and width, language, meaning, checker and byte order, whatever is added."""
+    names = {build.name for build in BUILDS}
+    asked = {
+        *(
+            f"{tool} {level}{width}"
+            for tool in ("gcc", "clang")
+            for level in ("-O0", "-O1", "-O2", "-O3", "-Os")
+            for width in ("", " -m32")
+        ),
+        *(
+            f"{tool} -O2 {flag}"
+            for tool in ("gcc", "clang")
+            for flag in (
+                *("-std=c11", "-std=c17", "-x c++ -std=c++11"),
+                *("-funsigned-char", "-fwrapv", "-ftrapv"),
+            )
+        ),
+        *("gcc UBSan ASan", "clang UBSan ASan", "valgrind", "gcc -fanalyzer", "clang -Weverything"),
+        *("powerpc -O2", "s390x -O2", "mips -O2"),
+    }
+    assert asked - names == set()
+    plain = next(build for build in BUILDS if build.name == "gcc -O2")
+    assert "-std=c99" in plain.command
+    for name in ("gcc UBSan ASan", "clang UBSan ASan"):
+        assert "-fno-sanitize-recover=all" in CHECKERS[name].command
+
+
 # --- the bench itself would notice --------------------------------------------------------------
 
 PLAIN = matrix.host("gcc", "-O1")

@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from matrix import LEVELS, SUBJECTS, Sources, Subject
+from pocketgen.stack import FLAGS, CallGraph, stack
 from support import compiler, require
 
 PREFIXES = tuple(f"{subject.model.name}_" for subject in SUBJECTS)
@@ -189,48 +190,7 @@ def refuses_floats(target: Target, folder: Path) -> bool:
 # --- stack and recursion ------------------------------------------------------------------------
 
 
-@dataclass
-class CallGraph:
-    """What -fcallgraph-info=su says: bytes of each function's frame, and who calls whom."""
-
-    frames: dict[str, int] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-    calls: dict[str, set[str]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, paths: list[Path]) -> CallGraph:
-        graph = cls()
-        for line in "".join(path.read_text("utf-8") for path in paths).splitlines():
-            node = re.match(
-                r'node: \{ title: "([^"]+)" label: "[^"]*?(\d+) bytes \(([^)]+)\)', line
-            )
-            if node:
-                graph.frames[node[1]] = int(node[2])
-                graph.kinds[node[1]] = node[3]
-            edge = re.match(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"', line)
-            if edge:
-                graph.calls.setdefault(edge[1], set()).add(edge[2])
-        return graph
-
-    def unknown(self, title: str) -> set[str]:
-        """What a function calls, at any depth, that is in none of the files."""
-        reached, todo = set(), [title]
-        while todo:
-            for callee in self.calls.get(todo.pop(), set()) - reached:
-                reached.add(callee)
-                todo.append(callee)
-        return {callee for callee in reached if callee not in self.frames}
-
-    def worst(self, title: str, runtime: Mapping[str, int], above: tuple[str, ...] = ()) -> int:
-        """Bytes of stack that a call can take, with those of run-time functions as given."""
-        assert title not in above, f"recursion: {' calls '.join((*above, title))}"
-        deeper = [self.worst(c, runtime, (*above, title)) for c in self.calls.get(title, ())]
-        own = self.frames[title] if title in self.frames else runtime[title]
-        return own + max(deeper, default=0)
-
-
-# Without folding of equal functions: of a folded one the call graph says nothing.
-GRAPH = ("-fcallgraph-info=su", "-ffreestanding", "-fno-ipa-icf")
+GRAPH = [flag for flag in FLAGS if flag not in ("-std=c99", "-c")]
 # libgcc comes without call graphs. The deepest of its integer functions,
 # __aeabi_ldivmod on Cortex-M0+, takes 96 bytes with what it calls, by its disassembly.
 RUNTIME_STACK = 96
@@ -378,3 +338,24 @@ def test_the_worst_case_covers_the_painted_stack(
         if not graph.unknown(name):
             # nothing rests on the allowance, so the two differ by branches not taken alone
             assert used >= worst // 2, f"{name}: {used} bytes used, worst case {worst}"
+
+
+@pytest.mark.parametrize("target", [M0PLUS, M4], ids=lambda target: target.name)
+def test_the_stack_that_is_reported_is_this_worst_case(tmp_path: Path, target: Target) -> None:
+    """`pocketgen report --stack` names every function of the header, and what comes on top."""
+    subject = Subject.small("seeded")
+    compiler(target.command[0])
+    command = [*target.command, "-O2"]
+    found = {row.function: row for row in stack(subject.files(), command).rows}
+    prefix = subject.model.name
+    header = subject.files()[f"{prefix}.h"]
+    declared = set(re.findall(rf"^\w+ ({prefix}_\w+)\(", header, re.MULTILINE))
+    assert set(found) == declared - {f"{prefix}_clamped"}
+
+    sources = Sources.write(tmp_path, [subject])
+    objects = target.compile(sources.units, sources.folder, tmp_path, "-O2", *GRAPH)
+    graph = CallGraph.read([path.with_suffix(".ci") for path in objects])
+    for name, row in found.items():
+        assert set(row.unknown) == graph.unknown(name)
+        assert row.bytes == graph.worst(name, dict.fromkeys(row.unknown, 0))
+    assert found[f"{prefix}_train_batch"].bytes > found[f"{prefix}_forward_row"].bytes > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -98,6 +99,28 @@ def test_the_command_line_prints_it_as_text_and_as_json() -> None:
     assert found["ram_bytes"] == report(EXAMPLES["sensor"].model).ram_bytes
     assert {"worst", "limit", "bits_to_spare"} <= set(found["sums"][0])
     assert CliRunner().invoke(main, ["report", "sensor", "--inference-only"]).exit_code == 2
+
+
+def test_the_stack_is_told_for_a_compiler() -> None:
+    compiler("gcc")
+    text = CliRunner().invoke(main, ["report", "xor", "--stack", "gcc -O1"])
+    assert text.exit_code == 0, text.output
+    assert "worst-case stack, by gcc -O1" in text.output
+    json_text = CliRunner().invoke(main, ["report", "xor", "--stack", "gcc -O1", "--json"]).output
+    found = json.loads(json_text)["stack"]
+    assert found["command"] == "gcc -O1"
+    depths = {row["function"]: row["bytes"] for row in found["functions"]}
+    deepest = depths["xor_net_train_step"]
+    assert re.search(rf"^xor_net_train_step +{deepest} bytes", text.output, re.MULTILINE)
+    assert deepest > depths["xor_net_digest"] >= 0
+
+
+@pytest.mark.parametrize("command", ["no-such-gcc -O2", "gcc --no-such-flag", "'", ""])
+def test_a_compiler_that_tells_no_stack(command: str) -> None:
+    compiler("gcc")
+    done = CliRunner().invoke(main, ["report", "xor", "--stack", command])
+    assert done.exit_code == 2
+    assert "RAM" not in done.output
 
 
 def test_clamped_weights_are_counted_alike_in_a_debug_build_and_in_python(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ ORDER: list[tuple[str, ...]] = [
     ("net", "plots"),
     ("__init__",),
     ("examples", "verify"),
-    ("report",),
+    ("report", "stack"),
     ("cli",),
     ("__main__",),
 ]
@@ -55,6 +55,7 @@ NEEDS_ONLY: dict[str, set[str]] = {
     "fit": {"errors"},
     "output": {"errors"},
     "plots": {"errors", "fit"},
+    "stack": {"errors"},
 }
 RANK = {part: rank for rank, parts in enumerate(ORDER) for part in parts}
 

@@ -129,7 +129,9 @@ int mnist_selftest(mnist_t *net)
     /* 3. training, then at half the rate: all weights after each step, and the outputs they give */
     for (i = 0; i < 8u; i++) {
         number++;
-        net->rate = i < 6u ? 16u : 8u;
+        if (i == 6u) {
+            net->rate = 8u;
+        }
         if (!mnist_learns(net, i)) {
             return number;
         }

@@ -125,7 +125,9 @@ int pocketnn_selftest(pocketnn_t *net)
     /* 3. training, then at half the rate: all weights after each step, and the outputs they give */
     for (i = 0; i < 8u; i++) {
         number++;
-        net->lr_shift = i < 6u ? 0u : 1u;
+        if (i == 6u) {
+            net->lr_shift = 1u;
+        }
         if (!pocketnn_learns(net, i)) {
             return number;
         }

@@ -123,7 +123,9 @@ int xor_net_selftest(xor_net_t *net)
     /* 3. training, then at half the rate: all weights after each step, and the outputs they give */
     for (i = 0; i < 8u; i++) {
         number++;
-        net->lr_shift = i < 6u ? 0u : 1u;
+        if (i == 6u) {
+            net->lr_shift = 1u;
+        }
         if (!xor_net_learns(net, i)) {
             return number;
         }

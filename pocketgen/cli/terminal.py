@@ -154,12 +154,19 @@ def remark_end(history: History, epochs: int) -> None:
         remark(f"Stopped early after {len(history.epochs)} epochs.")
     if history.best_epoch is not None:
         remark(f"The weights are those of epoch {history.best_epoch}, the best on validation.")
-    held = (
-        {name: n for name, n in history.epochs[-1].clamped.items() if n} if history.epochs else {}
-    )
+    held = most_clamped(history)
     if held:
         names = ", ".join(f"{n} of {name}" for name, n in held.items())
-        remark(f"At their clamp, so held back in learning: {names} (see: pocketgen report).")
+        remark(f"At their clamp after an epoch, so held back in learning: {names} (see: report).")
+
+
+def most_clamped(history: History) -> dict[str, int]:
+    """By array, how many weights stood at their clamp after the epoch with the most of them."""
+    most: dict[str, int] = {}
+    for epoch in history.epochs:
+        for name, count in epoch.clamped.items():
+            most[name] = max(most.get(name, 0), count)
+    return {name: count for name, count in most.items() if count}
 
 
 def confusion_lines(matrix: NDArray[np.int64], classes: Sequence[str]) -> Iterator[str]:
