@@ -42,13 +42,13 @@ static void digits_dense_forward_64_48(
     uint_fast16_t o, i;
 
     for (o = 0; o < 48; o++) {
+        const int16_t *const row = W + (size_t)o * 64;
         int32_t sum = b[o]; /* 1. |sum| <= 253780415, limit 2147483647 */
 
         for (i = 0; i < 64; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 64;
     }
 }
 
@@ -83,13 +83,13 @@ static void digits_dense_forward_48_10(
     uint_fast16_t o, i;
 
     for (o = 0; o < 10; o++) {
+        const int16_t *const row = W + (size_t)o * 48;
         int32_t sum = b[o]; /* 1. |sum| <= 199780399, limit 2147483647 */
 
         for (i = 0; i < 48; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 48;
     }
 }
 

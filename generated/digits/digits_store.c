@@ -98,10 +98,10 @@ static uint8_t *digits_put_values(uint8_t *blob, const int16_t *value, uint32_t 
     for (i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)value[i];
 
-        *blob++ = (uint8_t)(bits & 0xffu);
-        *blob++ = (uint8_t)((uint16_t)bits >> 8);
+        blob[2 * (size_t)i] = (uint8_t)(bits & 0xffu);
+        blob[2 * (size_t)i + 1] = (uint8_t)((uint16_t)bits >> 8);
     }
-    return blob;
+    return blob + 2 * (size_t)count;
 }
 
 /* Whether count values lie in -limit..limit */
@@ -109,8 +109,8 @@ static int digits_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
-        const int32_t value = digits_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int32_t value = digits_get_i16(blob + 2 * (size_t)i);
 
         if (value < -(int32_t)limit || value > limit) {
             return 0;
@@ -119,23 +119,28 @@ static int digits_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
     return 1;
 }
 
-static const uint8_t *digits_get_values(const uint8_t *blob, int16_t *value, uint32_t count)
+/* count values, limited to -limit..limit once more, should their bytes have changed meanwhile */
+static const uint8_t *digits_get_values(
+    const uint8_t *blob, int16_t *value, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
-        value[i] = digits_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int16_t read = digits_get_i16(blob + 2 * (size_t)i);
+
+        value[i] = read > limit ? limit : (read < -limit ? (int16_t)-limit : read);
     }
-    return blob;
+    return blob + 2 * (size_t)count;
 }
 
 size_t digits_save(const digits_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + digits_payload_at;
+    uint8_t *payload;
 
     if (size < DIGITS_BLOB_SIZE) {
         return 0;
     }
+    payload = blob + digits_payload_at;
     blob[0] = 0x50; /* "PKTG" */
     blob[1] = 0x4b;
     blob[2] = 0x54;
@@ -155,7 +160,7 @@ size_t digits_save(const digits_t *net, uint8_t *blob, size_t size)
 
 int digits_load(digits_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + digits_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < digits_payload_at) {
@@ -182,6 +187,7 @@ int digits_load(digits_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + digits_payload_at;
     if (!digits_in_range(payload, 3072, 32767)) {
         return DIGITS_ERR_RANGE;
     }
@@ -205,10 +211,10 @@ int digits_load(digits_t *net, const uint8_t *blob, size_t size)
     /* 4. take it over */
     net->lr_shift = *payload;
     payload = blob + digits_payload_at;
-    payload = digits_get_values(payload, net->W1, 3072);
-    payload = digits_get_values(payload, net->b1, 48);
-    payload = digits_get_values(payload, net->W2, 480);
-    payload = digits_get_values(payload, net->b2, 10);
+    payload = digits_get_values(payload, net->W1, 3072, 32767);
+    payload = digits_get_values(payload, net->b1, 48, 32767);
+    payload = digits_get_values(payload, net->W2, 480, 32767);
+    payload = digits_get_values(payload, net->b2, 10, 32767);
     (void)payload;
     return DIGITS_OK;
 }

@@ -84,13 +84,16 @@ static void digits_feedback_project_10_48(const int16_t *e, const int8_t *R, int
     /* |s| <= 83780, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 48; */
     for (o = 0; o < 48; o++) {
         s[o] = (int32_t)((int32_t)e[0] * DIGITS_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10; */
     for (c = 1; c < 10; c++) {
         const int32_t error = e[c];
 
         R += 48;
+        /*@ loop pragma UNROLL 48; */
         for (o = 0; o < 48; o++) {
             s[o] = (int32_t)(s[o] + error * DIGITS_READ_I8(&R[o])); /* 2. */
         }
@@ -144,26 +147,29 @@ static void digits_dense_update_weights_48_10(
     for (o = 0; o < 10; o++) {
         for (first = 0; first < 48; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 48 + first;
             int32_t error = delta[o];
 
             width = 48 - first < 48 ? 48 - first : 48;
+            /*@ loop pragma UNROLL 48; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 10; */
             for (sample = 1; sample < n; sample++) {
                 row += 48;
                 error = delta[(size_t)sample * 10 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 48; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = digits_sgd_step_500_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = digits_sgd_step_500_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -178,6 +184,7 @@ static void digits_dense_update_bias_10(
     for (o = 0; o < 10; o++) {
         int32_t gradient = 0; /* |gradient| <= 1420, limit 2147483647 */
 
+        /*@ loop unroll 10; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 10 + o]; /* 1. */
         }
@@ -196,26 +203,29 @@ static void digits_dense_update_weights_64_48(
     for (o = 0; o < 48; o++) {
         for (first = 0; first < 64; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 64 + first;
             int32_t error = delta[o];
 
             width = 64 - first < 64 ? 64 - first : 64;
+            /*@ loop pragma UNROLL 64; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 10; */
             for (sample = 1; sample < n; sample++) {
                 row += 64;
                 error = delta[(size_t)sample * 48 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 64; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = digits_sgd_step_500_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = digits_sgd_step_500_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -230,6 +240,7 @@ static void digits_dense_update_bias_48(
     for (o = 0; o < 48; o++) {
         int32_t gradient = 0; /* |gradient| <= 837800, limit 2147483647 */
 
+        /*@ loop unroll 10; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 48 + o]; /* 1. */
         }

@@ -20,13 +20,13 @@ static void fashion_mnist_dense_forward_784_200(
     uint_fast16_t o, i;
 
     for (o = 0; o < 200; o++) {
+        const int16_t *const row = W + (size_t)o * 784;
         int32_t sum = b[o]; /* 1. |sum| <= 2147373487, limit 2147483647 */
 
         for (i = 0; i < 784; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 784;
     }
 }
 
@@ -61,13 +61,13 @@ static void fashion_mnist_dense_forward_200_100(
     uint_fast16_t o, i;
 
     for (o = 0; o < 100; o++) {
+        const int16_t *const row = W + (size_t)o * 200;
         int32_t sum = b[o]; /* 1. |sum| <= 832314567, limit 2147483647 */
 
         for (i = 0; i < 200; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 200;
     }
 }
 
@@ -102,13 +102,13 @@ static void fashion_mnist_dense_forward_100_50(
     uint_fast16_t o, i;
 
     for (o = 0; o < 50; o++) {
+        const int16_t *const row = W + (size_t)o * 100;
         int32_t sum = b[o]; /* 1. |sum| <= 416173667, limit 2147483647 */
 
         for (i = 0; i < 100; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 100;
     }
 }
 
@@ -143,13 +143,13 @@ static void fashion_mnist_dense_forward_50_10(
     uint_fast16_t o, i;
 
     for (o = 0; o < 10; o++) {
+        const int16_t *const row = W + (size_t)o * 50;
         int32_t sum = b[o]; /* 1. |sum| <= 208103217, limit 2147483647 */
 
         for (i = 0; i < 50; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 50;
     }
 }
 

@@ -102,10 +102,10 @@ static uint8_t *fashion_mnist_put_values(uint8_t *blob, const int16_t *value, ui
     for (i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)value[i];
 
-        *blob++ = (uint8_t)(bits & 0xffu);
-        *blob++ = (uint8_t)((uint16_t)bits >> 8);
+        blob[2 * (size_t)i] = (uint8_t)(bits & 0xffu);
+        blob[2 * (size_t)i + 1] = (uint8_t)((uint16_t)bits >> 8);
     }
-    return blob;
+    return blob + 2 * (size_t)count;
 }
 
 /* Whether count values lie in -limit..limit */
@@ -113,8 +113,8 @@ static int fashion_mnist_in_range(const uint8_t *blob, uint32_t count, int16_t l
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
-        const int32_t value = fashion_mnist_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int32_t value = fashion_mnist_get_i16(blob + 2 * (size_t)i);
 
         if (value < -(int32_t)limit || value > limit) {
             return 0;
@@ -123,23 +123,28 @@ static int fashion_mnist_in_range(const uint8_t *blob, uint32_t count, int16_t l
     return 1;
 }
 
-static const uint8_t *fashion_mnist_get_values(const uint8_t *blob, int16_t *value, uint32_t count)
+/* count values, limited to -limit..limit once more, should their bytes have changed meanwhile */
+static const uint8_t *fashion_mnist_get_values(
+    const uint8_t *blob, int16_t *value, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
-        value[i] = fashion_mnist_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int16_t read = fashion_mnist_get_i16(blob + 2 * (size_t)i);
+
+        value[i] = read > limit ? limit : (read < -limit ? (int16_t)-limit : read);
     }
-    return blob;
+    return blob + 2 * (size_t)count;
 }
 
 size_t fashion_mnist_save(const fashion_mnist_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + fashion_mnist_payload_at;
+    uint8_t *payload;
 
     if (size < FASHION_MNIST_BLOB_SIZE) {
         return 0;
     }
+    payload = blob + fashion_mnist_payload_at;
     blob[0] = 0x50; /* "PKTG" */
     blob[1] = 0x4b;
     blob[2] = 0x54;
@@ -163,7 +168,7 @@ size_t fashion_mnist_save(const fashion_mnist_t *net, uint8_t *blob, size_t size
 
 int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + fashion_mnist_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < fashion_mnist_payload_at) {
@@ -190,6 +195,7 @@ int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + fashion_mnist_payload_at;
     if (!fashion_mnist_in_range(payload, 156800, 10741)) {
         return FASHION_MNIST_ERR_RANGE;
     }
@@ -229,14 +235,14 @@ int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
     /* 4. take it over */
     net->lr_shift = *payload;
     payload = blob + fashion_mnist_payload_at;
-    payload = fashion_mnist_get_values(payload, net->W1, 156800);
-    payload = fashion_mnist_get_values(payload, net->b1, 200);
-    payload = fashion_mnist_get_values(payload, net->W2, 20000);
-    payload = fashion_mnist_get_values(payload, net->b2, 100);
-    payload = fashion_mnist_get_values(payload, net->W3, 5000);
-    payload = fashion_mnist_get_values(payload, net->b3, 50);
-    payload = fashion_mnist_get_values(payload, net->W4, 500);
-    payload = fashion_mnist_get_values(payload, net->b4, 10);
+    payload = fashion_mnist_get_values(payload, net->W1, 156800, 10741);
+    payload = fashion_mnist_get_values(payload, net->b1, 200, 32767);
+    payload = fashion_mnist_get_values(payload, net->W2, 20000, 32767);
+    payload = fashion_mnist_get_values(payload, net->b2, 100, 32767);
+    payload = fashion_mnist_get_values(payload, net->W3, 5000, 32767);
+    payload = fashion_mnist_get_values(payload, net->b3, 50, 32767);
+    payload = fashion_mnist_get_values(payload, net->W4, 500, 32767);
+    payload = fashion_mnist_get_values(payload, net->b4, 10, 32767);
     (void)payload;
     return FASHION_MNIST_OK;
 }

@@ -252,13 +252,16 @@ static void fashion_mnist_feedback_project_10_200(const int16_t *e, const int8_t
     /* |s| <= 26980, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 200; */
     for (o = 0; o < 200; o++) {
         s[o] = (int16_t)((int32_t)e[0] * FASHION_MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10; */
     for (c = 1; c < 10; c++) {
         const int32_t error = e[c];
 
         R += 200;
+        /*@ loop pragma UNROLL 200; */
         for (o = 0; o < 200; o++) {
             s[o] = (int16_t)(s[o] + error * FASHION_MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -283,13 +286,16 @@ static void fashion_mnist_feedback_project_10_100(const int16_t *e, const int8_t
     /* |s| <= 51120, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 100; */
     for (o = 0; o < 100; o++) {
         s[o] = (int32_t)((int32_t)e[0] * FASHION_MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10; */
     for (c = 1; c < 10; c++) {
         const int32_t error = e[c];
 
         R += 100;
+        /*@ loop pragma UNROLL 100; */
         for (o = 0; o < 100; o++) {
             s[o] = (int32_t)(s[o] + error * FASHION_MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -314,13 +320,16 @@ static void fashion_mnist_feedback_project_10_50(const int16_t *e, const int8_t 
     /* |s| <= 72420, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 50; */
     for (o = 0; o < 50; o++) {
         s[o] = (int32_t)((int32_t)e[0] * FASHION_MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10; */
     for (c = 1; c < 10; c++) {
         const int32_t error = e[c];
 
         R += 50;
+        /*@ loop pragma UNROLL 50; */
         for (o = 0; o < 50; o++) {
             s[o] = (int32_t)(s[o] + error * FASHION_MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -374,26 +383,29 @@ static void fashion_mnist_dense_update_weights_50_10(
     for (o = 0; o < 10; o++) {
         for (first = 0; first < 50; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 50 + first;
             int32_t error = delta[o];
 
             width = 50 - first < 50 ? 50 - first : 50;
+            /*@ loop pragma UNROLL 50; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row += 50;
                 error = delta[(size_t)sample * 10 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 50; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = fashion_mnist_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = fashion_mnist_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -408,6 +420,7 @@ static void fashion_mnist_dense_update_bias_10(
     for (o = 0; o < 10; o++) {
         int32_t gradient = 0; /* |gradient| <= 2840, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 10 + o]; /* 1. */
         }
@@ -426,26 +439,29 @@ static void fashion_mnist_dense_update_weights_100_50(
     for (o = 0; o < 50; o++) {
         for (first = 0; first < 100; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 100 + first;
             int32_t error = delta[o];
 
             width = 100 - first < 100 ? 100 - first : 100;
+            /*@ loop pragma UNROLL 100; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row += 100;
                 error = delta[(size_t)sample * 50 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 100; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = fashion_mnist_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = fashion_mnist_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -460,6 +476,7 @@ static void fashion_mnist_dense_update_bias_50(
     for (o = 0; o < 50; o++) {
         int32_t gradient = 0; /* |gradient| <= 1448400, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 50 + o]; /* 1. */
         }
@@ -478,26 +495,29 @@ static void fashion_mnist_dense_update_weights_200_100(
     for (o = 0; o < 100; o++) {
         for (first = 0; first < 200; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 200 + first;
             int32_t error = delta[o];
 
             width = 200 - first < 200 ? 200 - first : 200;
+            /*@ loop pragma UNROLL 200; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row += 200;
                 error = delta[(size_t)sample * 100 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 200; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = fashion_mnist_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = fashion_mnist_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -512,6 +532,7 @@ static void fashion_mnist_dense_update_bias_100(
     for (o = 0; o < 100; o++) {
         int32_t gradient = 0; /* |gradient| <= 1022400, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 100 + o]; /* 1. */
         }
@@ -542,26 +563,29 @@ static void fashion_mnist_dense_update_weights_784_200(
     for (o = 0; o < 200; o++) {
         for (first = 0; first < 784; first += width) {
             const uint8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 784 + first;
             int32_t error = delta[o];
 
             width = 784 - first < 196 ? 784 - first : 196;
+            /*@ loop pragma UNROLL 196; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row += 784;
                 error = delta[(size_t)sample * 200 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 196; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = fashion_mnist_sgd_step_1000_10741(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = fashion_mnist_sgd_step_1000_10741(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -576,6 +600,7 @@ static void fashion_mnist_dense_update_bias_200(
     for (o = 0; o < 200; o++) {
         int32_t gradient = 0; /* |gradient| <= 539600, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 200 + o]; /* 1. */
         }

@@ -100,10 +100,10 @@ static uint8_t *mnist_put_values(uint8_t *blob, const int16_t *value, uint32_t c
     for (i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)value[i];
 
-        *blob++ = (uint8_t)(bits & 0xffu);
-        *blob++ = (uint8_t)((uint16_t)bits >> 8);
+        blob[2 * (size_t)i] = (uint8_t)(bits & 0xffu);
+        blob[2 * (size_t)i + 1] = (uint8_t)((uint16_t)bits >> 8);
     }
-    return blob;
+    return blob + 2 * (size_t)count;
 }
 
 /* Whether count values lie in -limit..limit */
@@ -111,8 +111,8 @@ static int mnist_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
-        const int32_t value = mnist_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int32_t value = mnist_get_i16(blob + 2 * (size_t)i);
 
         if (value < -(int32_t)limit || value > limit) {
             return 0;
@@ -121,23 +121,28 @@ static int mnist_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
     return 1;
 }
 
-static const uint8_t *mnist_get_values(const uint8_t *blob, int16_t *value, uint32_t count)
+/* count values, limited to -limit..limit once more, should their bytes have changed meanwhile */
+static const uint8_t *mnist_get_values(
+    const uint8_t *blob, int16_t *value, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob += 2) {
-        value[i] = mnist_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int16_t read = mnist_get_i16(blob + 2 * (size_t)i);
+
+        value[i] = read > limit ? limit : (read < -limit ? (int16_t)-limit : read);
     }
-    return blob;
+    return blob + 2 * (size_t)count;
 }
 
 size_t mnist_save(const mnist_t *net, uint8_t *blob, size_t size)
 {
-    uint8_t *payload = blob + mnist_payload_at;
+    uint8_t *payload;
 
     if (size < MNIST_BLOB_SIZE) {
         return 0;
     }
+    payload = blob + mnist_payload_at;
     blob[0] = 0x50; /* "PKTG" */
     blob[1] = 0x4b;
     blob[2] = 0x54;
@@ -159,7 +164,7 @@ size_t mnist_save(const mnist_t *net, uint8_t *blob, size_t size)
 
 int mnist_load(mnist_t *net, const uint8_t *blob, size_t size)
 {
-    const uint8_t *payload = blob + mnist_payload_at;
+    const uint8_t *payload;
 
     /* 1. what it is, before any size of this version is relied on */
     if (size < mnist_payload_at) {
@@ -186,6 +191,7 @@ int mnist_load(mnist_t *net, const uint8_t *blob, size_t size)
     }
 
     /* 3. whether every value is one that training could have left: overflow is excluded for these */
+    payload = blob + mnist_payload_at;
     if (!mnist_in_range(payload, 78400, 10741)) {
         return MNIST_ERR_RANGE;
     }
@@ -217,12 +223,12 @@ int mnist_load(mnist_t *net, const uint8_t *blob, size_t size)
     /* 4. take it over */
     net->lr_shift = *payload;
     payload = blob + mnist_payload_at;
-    payload = mnist_get_values(payload, net->W1, 78400);
-    payload = mnist_get_values(payload, net->b1, 100);
-    payload = mnist_get_values(payload, net->W2, 5000);
-    payload = mnist_get_values(payload, net->b2, 50);
-    payload = mnist_get_values(payload, net->W3, 500);
-    payload = mnist_get_values(payload, net->b3, 10);
+    payload = mnist_get_values(payload, net->W1, 78400, 10741);
+    payload = mnist_get_values(payload, net->b1, 100, 32767);
+    payload = mnist_get_values(payload, net->W2, 5000, 32767);
+    payload = mnist_get_values(payload, net->b2, 50, 32767);
+    payload = mnist_get_values(payload, net->W3, 500, 32767);
+    payload = mnist_get_values(payload, net->b3, 10, 32767);
     (void)payload;
     return MNIST_OK;
 }

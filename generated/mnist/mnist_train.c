@@ -142,13 +142,16 @@ static void mnist_feedback_project_10_100(const int16_t *e, const int8_t *R, int
     /* |s| <= 29820, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 100; */
     for (o = 0; o < 100; o++) {
         s[o] = (int16_t)((int32_t)e[0] * MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10; */
     for (c = 1; c < 10; c++) {
         const int32_t error = e[c];
 
         R += 100;
+        /*@ loop pragma UNROLL 100; */
         for (o = 0; o < 100; o++) {
             s[o] = (int16_t)(s[o] + error * MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -173,13 +176,16 @@ static void mnist_feedback_project_10_50(const int16_t *e, const int8_t *R, int3
     /* |s| <= 72420, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 50; */
     for (o = 0; o < 50; o++) {
         s[o] = (int32_t)((int32_t)e[0] * MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10; */
     for (c = 1; c < 10; c++) {
         const int32_t error = e[c];
 
         R += 50;
+        /*@ loop pragma UNROLL 50; */
         for (o = 0; o < 50; o++) {
             s[o] = (int32_t)(s[o] + error * MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -233,26 +239,29 @@ static void mnist_dense_update_weights_50_10(
     for (o = 0; o < 10; o++) {
         for (first = 0; first < 50; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 50 + first;
             int32_t error = delta[o];
 
             width = 50 - first < 50 ? 50 - first : 50;
+            /*@ loop pragma UNROLL 50; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row += 50;
                 error = delta[(size_t)sample * 10 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 50; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = mnist_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = mnist_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -267,6 +276,7 @@ static void mnist_dense_update_bias_10(
     for (o = 0; o < 10; o++) {
         int32_t gradient = 0; /* |gradient| <= 2840, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 10 + o]; /* 1. */
         }
@@ -285,26 +295,29 @@ static void mnist_dense_update_weights_100_50(
     for (o = 0; o < 50; o++) {
         for (first = 0; first < 100; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 100 + first;
             int32_t error = delta[o];
 
             width = 100 - first < 100 ? 100 - first : 100;
+            /*@ loop pragma UNROLL 100; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row += 100;
                 error = delta[(size_t)sample * 50 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 100; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = mnist_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = mnist_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -319,6 +332,7 @@ static void mnist_dense_update_bias_50(
     for (o = 0; o < 50; o++) {
         int32_t gradient = 0; /* |gradient| <= 1448400, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 50 + o]; /* 1. */
         }
@@ -349,26 +363,29 @@ static void mnist_dense_update_weights_784_100(
     for (o = 0; o < 100; o++) {
         for (first = 0; first < 784; first += width) {
             const uint8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 784 + first;
             int32_t error = delta[o];
 
             width = 784 - first < 196 ? 784 - first : 196;
+            /*@ loop pragma UNROLL 196; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row += 784;
                 error = delta[(size_t)sample * 100 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 196; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = mnist_sgd_step_1000_10741(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = mnist_sgd_step_1000_10741(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -383,6 +400,7 @@ static void mnist_dense_update_bias_100(
     for (o = 0; o < 100; o++) {
         int32_t gradient = 0; /* |gradient| <= 596400, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 100 + o]; /* 1. */
         }

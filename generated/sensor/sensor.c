@@ -42,13 +42,13 @@ static void sensor_dense_forward_16_20(
     uint_fast16_t o, i;
 
     for (o = 0; o < 20; o++) {
+        const int16_t *const row = W + (size_t)o * 16;
         int32_t sum = b[o]; /* 1. |sum| <= 4226943, limit 2147483647 */
 
         for (i = 0; i < 16; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 16;
     }
 }
 
@@ -72,13 +72,13 @@ static void sensor_dense_forward_20_4(
     uint_fast16_t o, i;
 
     for (o = 0; o < 4; o++) {
+        const int16_t *const row = W + (size_t)o * 20;
         int32_t sum = b[o]; /* 1. |sum| <= 83260947, limit 2147483647 */
 
         for (i = 0; i < 20; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 20;
     }
 }
 

@@ -76,14 +76,17 @@ static void sensor_feedback_project_seeded_4_20(const int16_t *e, int32_t *s)
     uint32_t index = 0x59f61b9dUL; /* key + c * 20 + o, modulo 2^32 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 20; */
     for (o = 0; o < 20; o++) {
         const int32_t R = sensor_draw_symmetric(index++, 0, 104); /* 1. */
 
         s[o] = (int32_t)(e[0] * R); /* 2. */
     }
+    /*@ loop unroll 4; */
     for (c = 1; c < 4; c++) {
         const int32_t error = e[c];
 
+        /*@ loop pragma UNROLL 20; */
         for (o = 0; o < 20; o++) {
             const int32_t R = sensor_draw_symmetric(index++, 0, 104); /* 1. */
 
@@ -139,26 +142,29 @@ static void sensor_dense_update_weights_20_4(
     for (o = 0; o < 4; o++) {
         for (first = 0; first < 20; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 20 + first;
             int32_t error = delta[o];
 
             width = 20 - first < 20 ? 20 - first : 20;
+            /*@ loop pragma UNROLL 20; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 1; */
             for (sample = 1; sample < n; sample++) {
                 row += 20;
                 error = delta[(size_t)sample * 4 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 20; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = sensor_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = sensor_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -173,6 +179,7 @@ static void sensor_dense_update_bias_4(
     for (o = 0; o < 4; o++) {
         int32_t gradient = 0; /* |gradient| <= 175, limit 2147483647 */
 
+        /*@ loop unroll 1; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 4 + o]; /* 1. */
         }
@@ -191,26 +198,29 @@ static void sensor_dense_update_weights_16_20(
     for (o = 0; o < 20; o++) {
         for (first = 0; first < 16; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 16 + first;
             int32_t error = delta[o];
 
             width = 16 - first < 16 ? 16 - first : 16;
+            /*@ loop pragma UNROLL 16; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 1; */
             for (sample = 1; sample < n; sample++) {
                 row += 16;
                 error = delta[(size_t)sample * 20 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 16; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = sensor_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = sensor_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -225,6 +235,7 @@ static void sensor_dense_update_bias_20(
     for (o = 0; o < 20; o++) {
         int32_t gradient = 0; /* |gradient| <= 72800, limit 2147483647 */
 
+        /*@ loop unroll 1; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 20 + o]; /* 1. */
         }

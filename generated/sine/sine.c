@@ -53,13 +53,13 @@ static void sine_dense_forward_8_16(const int8_t *x, const int16_t *W, const int
     uint_fast16_t o, i;
 
     for (o = 0; o < 16; o++) {
+        const int16_t *const row = W + (size_t)o * 8;
         int32_t sum = b[o]; /* 1. |sum| <= 33324039, limit 2147483647 */
 
         for (i = 0; i < 8; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 8;
     }
 }
 
@@ -93,13 +93,13 @@ static void sine_dense_forward_16_1(const int8_t *x, const int16_t *W, const int
     uint_fast16_t o, i;
 
     for (o = 0; o < 1; o++) {
+        const int16_t *const row = W + (size_t)o * 16;
         int32_t sum = b[o]; /* 1. |sum| <= 66615311, limit 2147483647 */
 
         for (i = 0; i < 16; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 16;
     }
 }
 

@@ -57,13 +57,16 @@ static void sine_feedback_project_1_16(const int16_t *e, const int8_t *R, int16_
     /* |s| <= 28829, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 16; */
     for (o = 0; o < 16; o++) {
         s[o] = (int16_t)((int32_t)e[0] * SINE_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 1; */
     for (c = 1; c < 1; c++) {
         const int32_t error = e[c];
 
         R += 16;
+        /*@ loop pragma UNROLL 16; */
         for (o = 0; o < 16; o++) {
             s[o] = (int16_t)(s[o] + error * SINE_READ_I8(&R[o])); /* 2. */
         }
@@ -117,26 +120,29 @@ static void sine_dense_update_weights_16_1(
     for (o = 0; o < 1; o++) {
         for (first = 0; first < 16; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 16 + first;
             int32_t error = delta[o];
 
             width = 16 - first < 16 ? 16 - first : 16;
+            /*@ loop pragma UNROLL 16; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 8; */
             for (sample = 1; sample < n; sample++) {
                 row += 16;
                 error = delta[(size_t)sample * 1 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 16; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = sine_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = sine_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -150,6 +156,7 @@ static void sine_dense_update_bias_1(const int16_t *delta, uint16_t n, int16_t *
     for (o = 0; o < 1; o++) {
         int32_t gradient = 0; /* |gradient| <= 1816, limit 2147483647 */
 
+        /*@ loop unroll 8; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 1 + o]; /* 1. */
         }
@@ -168,26 +175,29 @@ static void sine_dense_update_weights_8_16(
     for (o = 0; o < 16; o++) {
         for (first = 0; first < 8; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 8 + first;
             int32_t error = delta[o];
 
             width = 8 - first < 8 ? 8 - first : 8;
+            /*@ loop pragma UNROLL 8; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 8; */
             for (sample = 1; sample < n; sample++) {
                 row += 8;
                 error = delta[(size_t)sample * 16 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 8; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = sine_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = sine_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -202,6 +212,7 @@ static void sine_dense_update_bias_16(
     for (o = 0; o < 16; o++) {
         int32_t gradient = 0; /* |gradient| <= 230632, limit 2147483647 */
 
+        /*@ loop unroll 8; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 16 + o]; /* 1. */
         }

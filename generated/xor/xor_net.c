@@ -47,13 +47,13 @@ static void xor_net_dense_forward_2_8(
     uint_fast16_t o, i;
 
     for (o = 0; o < 8; o++) {
+        const int16_t *const row = W + (size_t)o * 2;
         int32_t sum = b[o]; /* 1. |sum| <= 16743937, limit 2147483647 */
 
         for (i = 0; i < 2; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 2;
     }
 }
 
@@ -88,13 +88,13 @@ static void xor_net_dense_forward_8_2(
     uint_fast16_t o, i;
 
     for (o = 0; o < 2; o++) {
+        const int16_t *const row = W + (size_t)o * 8;
         int32_t sum = b[o]; /* 1. |sum| <= 33324039, limit 2147483647 */
 
         for (i = 0; i < 8; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W += 8;
     }
 }
 

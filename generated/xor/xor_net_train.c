@@ -98,26 +98,29 @@ static void xor_net_dense_update_weights_8_2(
     for (o = 0; o < 2; o++) {
         for (first = 0; first < 8; first += width) {
             const int8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 8 + first;
             int32_t error = delta[o];
 
             width = 8 - first < 8 ? 8 - first : 8;
+            /*@ loop pragma UNROLL 8; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 4; */
             for (sample = 1; sample < n; sample++) {
                 row += 8;
                 error = delta[(size_t)sample * 2 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 8; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = xor_net_sgd_step_3000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = xor_net_sgd_step_3000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -132,6 +135,7 @@ static void xor_net_dense_update_bias_2(
     for (o = 0; o < 2; o++) {
         int32_t gradient = 0; /* |gradient| <= 764, limit 2147483647 */
 
+        /*@ loop unroll 4; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 2 + o]; /* 1. */
         }
@@ -145,13 +149,16 @@ static void xor_net_dense_input_gradient_8_2(const int16_t *delta, const int16_t
     /* |s| <= 12516994, limit 2147483647 */
     uint_fast16_t o, i;
 
+    /*@ loop pragma UNROLL 8; */
     for (i = 0; i < 8; i++) {
         s[i] = (int32_t)((int32_t)delta[0] * W[i]); /* 1. */
     }
+    /*@ loop unroll 2; */
     for (o = 1; o < 2; o++) {
         const int32_t error = delta[o];
 
         W += 8;
+        /*@ loop pragma UNROLL 8; */
         for (i = 0; i < 8; i++) {
             s[i] = (int32_t)(s[i] + error * W[i]); /* 2. */
         }
@@ -195,26 +202,29 @@ static void xor_net_dense_update_weights_2_8(
     for (o = 0; o < 8; o++) {
         for (first = 0; first < 2; first += width) {
             const uint8_t *row = x + first;
+            int16_t *const w = W + (size_t)o * 2 + first;
             int64_t error = delta[o];
 
             width = 2 - first < 2 ? 2 - first : 2;
+            /*@ loop pragma UNROLL 2; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * row[i]; /* 1. */
             }
+            /*@ loop unroll 4; */
             for (sample = 1; sample < n; sample++) {
                 row += 2;
                 error = delta[(size_t)sample * 8 + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 2; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = xor_net_sgd_step_3000_32767_2(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = xor_net_sgd_step_3000_32767_2(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W += width;
         }
     }
 }
@@ -229,6 +239,7 @@ static void xor_net_dense_update_bias_8(
     for (o = 0; o < 8; o++) {
         int32_t gradient = 0; /* |gradient| <= 50067976, limit 2147483647 */
 
+        /*@ loop unroll 4; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 8 + o]; /* 1. */
         }

@@ -30,7 +30,7 @@ def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     limit = INT32_MAX - sizes["headroom"]
     return Bound(
         ranges={"h": Range(max(total.low, -limit), min(total.high, limit))},
-        sizes={"block": block, "limit": limit},
+        sizes={"block": block, "blocks": -(-sizes["fan_in"] // block), "limit": limit},
         accumulators=(
             Accumulator.of("sum", product.sum_of(block)),
             Accumulator.of("total", total),
@@ -52,7 +52,7 @@ DENSE_FORWARD_WIDE = Kernel(
         Arg("b", "in", ("fan_out",)),
         Arg("h", "out", ("fan_out",)),
     ),
-    sizes=("fan_in", "fan_out", "headroom", "block", "limit"),
+    sizes=("fan_in", "fan_out", "headroom", "block", "blocks", "limit"),
     label=("fan_in", "fan_out"),
     run=run,
     bound=bound,

@@ -17,7 +17,7 @@ from pocketgen.plan.words import c_type, number, short_type, wrapped
 
 SCALAR_TYPES = {"label": "uint16_t", "count": "uint16_t", "seed": "uint32_t"}
 PASSED_TYPES = {"n": "uint32_t", "stream": "uint32_t", "limit": "uint16_t"}
-HIDDEN_SIZES = ("headroom", "batch")  # what bounds needs to know, but no template prints
+HIDDEN_SIZES = ("headroom",)  # what bounds needs to know, but no template prints
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Operand:
         """The type in which arithmetic on it is done: 32 bits, or 64 where it has 64."""
         return "int64_t" if self.type == "int64_t" else "int32_t"
 
-    def at(self, index: str) -> str:
-        """One element, read from flash where it is there."""
-        return f"{self.flash}(&{self.name}[{index}])" if self.flash else f"{self.name}[{index}]"
+    def at(self, index: str, row: str = "") -> str:
+        """One element, of the whole or of a row in it, read from flash where it is there."""
+        element = f"{row or self.name}[{index}]"
+        return f"{self.flash}(&{element})" if self.flash else element
 
 
 @dataclass(frozen=True)

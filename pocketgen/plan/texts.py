@@ -19,7 +19,7 @@ from pocketgen.plan.functions import Call, integer_function
 from pocketgen.plan.places import Field, MemoryRow, constants, is_constant, locate, memory_table
 from pocketgen.plan.words import COLUMNS, c_type, item_bytes, short_type
 from pocketgen.selftest import FORWARD_SAMPLES, TRAINING_STEPS, Vectors
-from pocketgen.store import LR_SHIFT_LIMIT, VERSION, blob_size, payload_size
+from pocketgen.store import HEADER_BYTES, LR_SHIFT_LIMIT, VERSION, blob_size, payload_size
 
 # What gcc and clang call on Arm for arithmetic that a core has no instruction for.
 DIVISION_32 = ("__aeabi_idiv", "__aeabi_idivmod", "__aeabi_uidiv", "__aeabi_uidivmod")
@@ -91,6 +91,7 @@ def sizes(program: Program, fields: Sequence[Field]) -> dict[str, Any]:
         "state_bytes": state_bytes,
         "blob_version": f"{VERSION}u",
         "blob_size": f"{blob_size(program)}u",
+        "blob_head": f"{HEADER_BYTES}u",
         "payload_size": f"{payload_size(program)}u",
         "payload_words": ", ".join([*(p.name for p in program.parameters), "lr_shift (8 bits)"]),
         "layout_low": f"0x{program.layout_digest & 0xFFFFFFFF:08x}UL",
@@ -177,6 +178,7 @@ def wanted(program: Program) -> dict[str, Any]:
         ),
         "expected_error": f"{upper}_ERR_{'LABEL' if labelled else 'RANGE'}",
         "expected_size": "1u" if labelled else f"{program.classes}u",
+        "expected_name": name,
         "expected_pointer": f"const {kind} *{name}",
         "expected_check": expected_check(program),
         "target_typedef": f"typedef {c_type(target.dtype)} {prefix}_target_t;" if target else "",
@@ -276,6 +278,11 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
         "selftest_batch": vectors.batch,
         "selftest_forward": FORWARD_SAMPLES,
         "selftest_steps": TRAINING_STEPS,
+        "selftest_vectors": 1 + FORWARD_SAMPLES + (
+            TRAINING_STEPS + FORWARD_SAMPLES if program.training else 0
+        ),
+        "selftest_first_step": 2 + FORWARD_SAMPLES,
+        "selftest_last_output": 2 + FORWARD_SAMPLES + TRAINING_STEPS,
         "selftest_stack": vectors.batch
         * program.buffers[program.input].size
         * item_bytes(c_type(program.buffers[program.input].dtype)),
