@@ -25,8 +25,9 @@ from pocketgen.errors import ProverError
 from pocketgen.plan import Plan
 from pocketgen.render import render, render_proof
 
-# int's width: Frama-C's model of a machine. x86_16 has AVR's integer types, and wider pointers.
+# int's width: Frama-C's model of a machine. x86_16 has AVR's integer types.
 MACHINES = {32: "gcc_x86_32", 16: "x86_16"}
+LARGEST_OBJECT_16 = 65535  # bytes: size_t has 16 bits there, as on AVR
 # What C leaves undefined, EVA always reports. These report what C leaves to the compiler, too.
 STRICT = (
     "-warn-signed-overflow",
@@ -36,11 +37,11 @@ STRICT = (
     "-warn-invalid-pointer",
     "-warn-pointer-downcast",
 )
+# volatile keeps compilers from making a loop a call of memset. EVA would take what is written
+# through it for unknown, so it is read without.
+READING = ("-cpp-extra-args=-Dvolatile=",)
 # gauges: a sum grows by at most so much in each turn of its loop, so its bound follows from the
 # number of turns. Widening at once saves time; it cannot lose an alarm.
-# volatile keeps compilers from making a loop a call of memset. EVA would take what is written through
-# it for unknown, so it is read without.
-READING = ("-cpp-extra-args=-Dvolatile=",)
 PRECISION = (
     "-eva-precision",
     "0",
@@ -63,7 +64,7 @@ ASSUMPTIONS = (
     "for all rows of a full batch, whatever n is",
     "accesses are checked against whole objects: one that leaves a member of the struct for its "
     "neighbour is seen where it breaks a range",
-    "int16: flash is read like RAM, as on any machine but AVR",
+    "flash is read like RAM, as on any machine but AVR",
     "the self-test is analysed with init, forward, train_batch and digest replaced by any outcome; "
     "that its samples are filled completely is not shown here",
     "the release build: the counters of a debug build are not analysed",
@@ -109,7 +110,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Proof:
-    """A certificate: the analysed files by digest, the ranges shown, and how."""
+    """A certificate: the analysed files by digest, the ranges shown, and how.
+
+    left_out: what was asked for but does not apply to this model.
+    """
 
     model: str
     digest: str
@@ -118,6 +122,7 @@ class Proof:
     ranges: Mapping[str, tuple[int, int]]
     files: Mapping[str, str]
     assumptions: tuple[str, ...]
+    left_out: tuple[str, ...]
     runs: tuple[Run, ...]
 
     @property
@@ -137,8 +142,18 @@ def prove(
     """Analyse the C of a plan, once for each width of int.
 
     files: the C to analyse in place of the plan's own rendering. Raises ProverError where Frama-C
-    is missing or does not start; whatever it finds or fails to show is in the Proof.
+    is missing or does not start, or where no width of int is left; whatever Frama-C finds or fails
+    to show is in the Proof.
     """
+    fitting = [bits for bits in int_bits if bits != 16 or plan.ram_bytes <= LARGEST_OBJECT_16]
+    left_out = tuple(
+        f"int of {bits} bits: sizes have 16 bits there, so the struct of {plan.ram_bytes} bytes "
+        f"cannot exist (limit {LARGEST_OBJECT_16})"
+        for bits in int_bits
+        if bits not in fitting
+    )
+    if not fitting:
+        raise ProverError(f"{plan.prefix}: {'; '.join(left_out)}; prove it with 32 bits")
     tool = shutil.which("frama-c")
     if tool is None:
         raise ProverError(f"frama-c is not installed: {REMEDY}")
@@ -153,7 +168,7 @@ def prove(
     with tempfile.TemporaryDirectory(prefix="pocketgen_prove_") as scratch:
         jobs = [
             Job(plan, Path(scratch) / f"{what}{bits}", tool, given, what, driver, bits)
-            for bits in int_bits
+            for bits in fitting
             for what, driver in render_proof(plan).items()
         ]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -166,6 +181,7 @@ def prove(
         ranges={claim.name: (claim.low, claim.high) for claim in (*plan.claims, plan.output_claim)},
         files={name: sha256(text) for name, text in given.items()},
         assumptions=ASSUMPTIONS,
+        left_out=left_out,
         runs=runs,
     )
 

@@ -6,12 +6,12 @@ Not here: the analyser (prove).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from pocketgen.intmath import INT_LIMITS
-from pocketgen.ir import Buffer, Program, Range
+from pocketgen.ir import Program, Range
 from pocketgen.plan.places import Places
 from pocketgen.plan.words import c_type, item_bytes
 
@@ -35,6 +35,11 @@ class Claim:
     first: int
 
     @property
+    def last(self) -> int:
+        """The last index."""
+        return self.count - 1
+
+    @property
     def start(self) -> tuple[str, str]:
         """The range as C constants of 64 bits, widened to hold the first value."""
         value = self.first * (256 ** item_bytes(self.type) - 1) // 255
@@ -44,24 +49,37 @@ class Claim:
 def claims(program: Program, places: Places) -> dict[str, Any]:
     """The claims of the struct's members, of the output and of the targets."""
     members = []
+    held: dict[str, Range] = {}  # by each member, which buffers may share
+    for name, member in places.member.items():
+        values = program.buffers[name].proven
+        held[member] = values.union(held.get(member, values))
     for field in places.fields:
-        shared = [program.buffers[b].proven for b, m in places.member.items() if m == field.name]
-        if shared:  # nothing is held by the member of a struct that would be empty
-            values = reduce(Range.union, shared)
-            members.append(claim(field.name, f"net.{field.name}", field.type, field.count, values))
+        if field.name in held:  # not the member of a struct that would be empty
+            array = f"net.{field.name}"
+            members.append(claim(field.name, array, field.type, field.count, held[field.name]))
     y, label = program.buffers[program.output], program.expects == "label"
     kind = "uint16_t" if label else f"{program.name}_target_t"
     count = program.batch * (1 if label else program.classes)
+    outputs = held[places.member[program.output]]
     return {
         "claims": tuple(members),
-        "output_claim": claim("output", "y", c_type(y.dtype), y.size, y.proven),
+        "widening": ", ".join(map(str, thresholds(program, members))),
+        "output_claim": claim("output", "y", c_type(y.dtype), y.size, outputs),
         "proof_rows": program.batch if program.training else 1,
         "proof_expected": f"{kind} expected[{count}]",
         "proof_expected_type": kind,
         "proof_expected_count": count,
         "proof_step": "expected[0]" if label else "expected",
-        "proof_sets": label_sets() if label else target_sets(program.buffers["y"]),
+        "proof_sets": expected_sets(program) if program.training else (),
     }
+
+
+def thresholds(program: Program, members: Sequence[Claim]) -> list[int]:
+    """Where an analyser that sees a value grow may guess that it stops; a guess decides nothing."""
+    ends = {end for c in members for end in (c.low, c.high)}
+    steps = (*program.forward, *program.train)
+    sums = {a.worst for step in steps for a in step.accumulators}
+    return sorted(ends | sums | {-worst for worst in sums})
 
 
 def claim(name: str, array: str, kind: str, count: int, values: Range) -> Claim:
@@ -79,13 +97,11 @@ class ExpectedSet:
     returns: str
 
 
-def label_sets() -> tuple[ExpectedSet, ...]:
-    """Any labels at all."""
-    return (ExpectedSet("any", literal(0), literal(INT_LIMITS["uint16"][1]), ANY_STATUS),)
-
-
-def target_sets(target: Buffer) -> tuple[ExpectedSet, ...]:
-    """All targets within their range; and all below, all above it, which must be refused."""
+def expected_sets(program: Program) -> tuple[ExpectedSet, ...]:
+    """Any labels; or targets all within their range, all below, all above it: then refused."""
+    if program.expects == "label":
+        return (ExpectedSet("any", literal(0), literal(INT_LIMITS["uint16"][1]), ANY_STATUS),)
+    target = program.buffers["y"]
     low, high = INT_LIMITS[target.dtype]
     accepted = target.proven
     sets = (

@@ -278,9 +278,9 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
         "selftest_batch": vectors.batch,
         "selftest_forward": FORWARD_SAMPLES,
         "selftest_steps": TRAINING_STEPS,
-        "selftest_vectors": 1 + FORWARD_SAMPLES + (
-            TRAINING_STEPS + FORWARD_SAMPLES if program.training else 0
-        ),
+        "selftest_vectors": 1
+        + FORWARD_SAMPLES
+        + (TRAINING_STEPS + FORWARD_SAMPLES if program.training else 0),
         "selftest_first_step": 2 + FORWARD_SAMPLES,
         "selftest_last_output": 2 + FORWARD_SAMPLES + TRAINING_STEPS,
         "selftest_stack": vectors.batch
