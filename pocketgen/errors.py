@@ -29,5 +29,9 @@ class CompilerError(PocketgenError):
     """A C compiler is missing or failed."""
 
 
+class ProverError(PocketgenError):
+    """The analyser is missing or failed."""
+
+
 class OutputError(PocketgenError):
     """The generated files cannot be written where they were asked for."""

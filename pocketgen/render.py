@@ -45,6 +45,14 @@ def render_host(plan: Plan) -> dict[str, str]:
     }
 
 
+def render_proof(plan: Plan) -> dict[str, str]:
+    """What drives the shipped files for an analyser, under the names of its runs."""
+    return {
+        "api": text("prove.c.j2", plan),
+        "selftest": text("prove_selftest.c.j2", plan),
+    }
+
+
 def text(template: str, plan: Plan) -> str:
     """One template filled in; C is folded where a long name makes a line too long."""
     printed = environment().get_template(template).render(plan=plan)

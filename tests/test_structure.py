@@ -42,7 +42,7 @@ ORDER: list[tuple[str, ...]] = [
     ("net", "plots"),
     ("__init__",),
     ("examples", "verify"),
-    ("report", "stack"),
+    ("report", "prove", "stack"),
     ("cli",),
     ("__main__",),
 ]
@@ -467,7 +467,7 @@ def test_refused_words_are_seen() -> None:
 
 def test_the_order_names_only_what_the_pipeline_has() -> None:
     present = {path.relative_to(package).with_suffix("").parts[0] for path in python_files}
-    optional = {"__main__", "report"}
+    optional = {"__main__", "report", "prove"}
     assert set(RANK) - optional <= present
     assert all(NEEDS_ONLY[part] <= set(RANK) for part in NEEDS_ONLY)
     assert len(RANK) == sum(map(len, ORDER)), "a part is named twice"

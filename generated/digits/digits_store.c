@@ -100,10 +100,10 @@ static uint8_t *digits_put_values(uint8_t *blob, const int16_t *value, uint32_t 
     for (i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)value[i];
 
-        *blob++ = (uint8_t)(bits & 0xffu);
-        *blob++ = (uint8_t)((uint16_t)bits >> 8);
+        blob[2u * (size_t)i] = (uint8_t)(bits & 0xffu);
+        blob[2u * (size_t)i + 1u] = (uint8_t)((uint16_t)bits >> 8);
     }
-    return blob;
+    return &blob[2u * (size_t)count];
 }
 
 /* Whether count values lie in -limit..limit */
@@ -111,8 +111,8 @@ static int digits_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob = &blob[2u]) {
-        const int32_t value = digits_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int32_t value = digits_get_i16(&blob[2u * (size_t)i]);
 
         if (value < -(int32_t)limit || value > limit) {
             return 0;
@@ -121,14 +121,18 @@ static int digits_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
     return 1;
 }
 
-static const uint8_t *digits_get_values(const uint8_t *blob, int16_t *value, uint32_t count)
+/* count values, limited to -limit..limit once more, should their bytes have changed meanwhile */
+static const uint8_t *digits_get_values(
+    const uint8_t *blob, int16_t *value, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob = &blob[2u]) {
-        value[i] = digits_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int16_t read = digits_get_i16(&blob[2u * (size_t)i]);
+
+        value[i] = read > limit ? limit : (read < -limit ? (int16_t)-limit : read);
     }
-    return blob;
+    return &blob[2u * (size_t)count];
 }
 
 size_t digits_save(const digits_t *net, uint8_t *blob, size_t size)
@@ -221,12 +225,12 @@ int digits_load(digits_t *net, const uint8_t *blob, size_t size)
     net->rate = payload[0];
     net->step = digits_get_u32(&payload[1]);
     payload = blob + digits_payload_at;
-    payload = digits_get_values(payload, net->W1, 4096u);
-    payload = digits_get_values(payload, net->b1, 64u);
-    payload = digits_get_values(payload, net->W2, 2048u);
-    payload = digits_get_values(payload, net->b2, 32u);
-    payload = digits_get_values(payload, net->W3, 320u);
-    payload = digits_get_values(payload, net->b3, 10u);
+    payload = digits_get_values(payload, net->W1, 4096u, 32512);
+    payload = digits_get_values(payload, net->b1, 64u, 32512);
+    payload = digits_get_values(payload, net->W2, 2048u, 32512);
+    payload = digits_get_values(payload, net->b2, 32u, 32512);
+    payload = digits_get_values(payload, net->W3, 320u, 32512);
+    payload = digits_get_values(payload, net->b3, 10u, 32512);
     (void)payload;
     return DIGITS_OK;
 }

@@ -137,20 +137,23 @@ static void digits_error_softmax_10(
         q = digits_floor_pow2_i32(rounded, 256);
         largest = q > largest ? q : largest; /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
         int32_t distance;
 
         rounded = (int32_t)h[c] + 128;
         distance = largest - digits_floor_pow2_i32(rounded, 256);
-        e[c] = DIGITS_READ_I16(&table[distance > 255 ? 255 : distance]); /* 2. */
+        distance = digits_clamp_i32(distance, 0, 255);
+        e[c] = DIGITS_READ_I16(&table[distance]); /* 2. */
         total += e[c];
     }
     half = digits_div_trunc_i32(total, 2);
     for (c = 0; c < 10u; c++) {
         /* 3. |scaled| <= 8552187, limit 2147483647 */
         const int32_t scaled = (int32_t)e[c] * 256 + half;
-        const int32_t p = digits_div_trunc_i32(scaled, total);
+        int32_t p = digits_div_trunc_i32(scaled, total);
 
+        p = digits_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -161,13 +164,16 @@ static void digits_feedback_project_10_64(const int16_t *e, const int8_t *R, int
     /* |s| <= 161280, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 64u; */
     for (o = 0; o < 64u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * DIGITS_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[64u];
+        /*@ loop pragma UNROLL 64u; */
         for (o = 0; o < 64u; o++) {
             s[o] = (int32_t)(s[o] + error * DIGITS_READ_I8(&R[o])); /* 2. */
         }
@@ -196,13 +202,16 @@ static void digits_feedback_project_10_32(const int16_t *e, const int8_t *R, int
     /* |s| <= 161280, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 32u; */
     for (o = 0; o < 32u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * DIGITS_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[32u];
+        /*@ loop pragma UNROLL 32u; */
         for (o = 0; o < 32u; o++) {
             s[o] = (int32_t)(s[o] + error * DIGITS_READ_I8(&R[o])); /* 2. */
         }
@@ -252,29 +261,31 @@ static void digits_dense_update_rows_32_10(
             start++; /* an input of 0 has no gradient */
         }
         for (first = 0; first < 10u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 32u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 10u + first;
+            int16_t *const row = W + (size_t)i * 10u + first;
+            int32_t input = x[(size_t)start * 32u + i];
 
             width = 10u - first < 10u ? 10u - first : 10u;
+            /*@ loop pragma UNROLL 10u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 20; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 10u + first;
                 input = x[(size_t)sample * 32u + i];
-                error = &error[10u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 10u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    digits_master_step_4096(row[o], gradient[o], rate);
+                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
             }
         }
-        W = &W[10u];
     }
 }
 
@@ -300,6 +311,7 @@ static void digits_dense_update_bias_10(const int16_t *delta, uint16_t n, int16_
     for (o = 0; o < 10u; o++) {
         int32_t gradient = 0; /* |gradient| <= 5120, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 10u + o]; /* 1. */
         }
@@ -321,29 +333,31 @@ static void digits_dense_update_rows_64_32(
             start++; /* an input of 0 has no gradient */
         }
         for (first = 0; first < 32u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 64u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 32u + first;
+            int16_t *const row = W + (size_t)i * 32u + first;
+            int32_t input = x[(size_t)start * 64u + i];
 
             width = 32u - first < 32u ? 32u - first : 32u;
+            /*@ loop pragma UNROLL 32u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 20; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 32u + first;
                 input = x[(size_t)sample * 64u + i];
-                error = &error[32u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 32u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    digits_master_step_4096(row[o], gradient[o], rate);
+                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
             }
         }
-        W = &W[32u];
     }
 }
 
@@ -356,6 +370,7 @@ static void digits_dense_update_bias_32(const int16_t *delta, uint16_t n, int16_
     for (o = 0; o < 32u; o++) {
         int32_t gradient = 0; /* |gradient| <= 20460, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 32u + o]; /* 1. */
         }
@@ -377,29 +392,31 @@ static void digits_dense_update_rows_64_64(
             start++; /* an input of 0 has no gradient */
         }
         for (first = 0; first < 64u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 64u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 64u + first;
+            int16_t *const row = W + (size_t)i * 64u + first;
+            int32_t input = x[(size_t)start * 64u + i];
 
             width = 64u - first < 64u ? 64u - first : 64u;
+            /*@ loop pragma UNROLL 64u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 20; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 64u + first;
                 input = x[(size_t)sample * 64u + i];
-                error = &error[64u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 64u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    digits_master_step_4096(row[o], gradient[o], rate);
+                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
             }
         }
-        W = &W[64u];
     }
 }
 
@@ -412,6 +429,7 @@ static void digits_dense_update_bias_64(const int16_t *delta, uint16_t n, int16_
     for (o = 0; o < 64u; o++) {
         int32_t gradient = 0; /* |gradient| <= 20460, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 64u + o]; /* 1. */
         }

@@ -102,10 +102,10 @@ static uint8_t *fashion_mnist_put_values(uint8_t *blob, const int16_t *value, ui
     for (i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)value[i];
 
-        *blob++ = (uint8_t)(bits & 0xffu);
-        *blob++ = (uint8_t)((uint16_t)bits >> 8);
+        blob[2u * (size_t)i] = (uint8_t)(bits & 0xffu);
+        blob[2u * (size_t)i + 1u] = (uint8_t)((uint16_t)bits >> 8);
     }
-    return blob;
+    return &blob[2u * (size_t)count];
 }
 
 /* Whether count values lie in -limit..limit */
@@ -113,8 +113,8 @@ static int fashion_mnist_in_range(const uint8_t *blob, uint32_t count, int16_t l
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob = &blob[2u]) {
-        const int32_t value = fashion_mnist_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int32_t value = fashion_mnist_get_i16(&blob[2u * (size_t)i]);
 
         if (value < -(int32_t)limit || value > limit) {
             return 0;
@@ -123,14 +123,18 @@ static int fashion_mnist_in_range(const uint8_t *blob, uint32_t count, int16_t l
     return 1;
 }
 
-static const uint8_t *fashion_mnist_get_values(const uint8_t *blob, int16_t *value, uint32_t count)
+/* count values, limited to -limit..limit once more, should their bytes have changed meanwhile */
+static const uint8_t *fashion_mnist_get_values(
+    const uint8_t *blob, int16_t *value, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob = &blob[2u]) {
-        value[i] = fashion_mnist_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int16_t read = fashion_mnist_get_i16(&blob[2u * (size_t)i]);
+
+        value[i] = read > limit ? limit : (read < -limit ? (int16_t)-limit : read);
     }
-    return blob;
+    return &blob[2u * (size_t)count];
 }
 
 size_t fashion_mnist_save(const fashion_mnist_t *net, uint8_t *blob, size_t size)
@@ -233,14 +237,14 @@ int fashion_mnist_load(fashion_mnist_t *net, const uint8_t *blob, size_t size)
     net->rate = payload[0];
     net->step = fashion_mnist_get_u32(&payload[1]);
     payload = blob + fashion_mnist_payload_at;
-    payload = fashion_mnist_get_values(payload, net->W1, 156800u);
-    payload = fashion_mnist_get_values(payload, net->b1, 200u);
-    payload = fashion_mnist_get_values(payload, net->W2, 20000u);
-    payload = fashion_mnist_get_values(payload, net->b2, 100u);
-    payload = fashion_mnist_get_values(payload, net->W3, 5000u);
-    payload = fashion_mnist_get_values(payload, net->b3, 50u);
-    payload = fashion_mnist_get_values(payload, net->W4, 500u);
-    payload = fashion_mnist_get_values(payload, net->b4, 10u);
+    payload = fashion_mnist_get_values(payload, net->W1, 156800u, 32512);
+    payload = fashion_mnist_get_values(payload, net->b1, 200u, 32512);
+    payload = fashion_mnist_get_values(payload, net->W2, 20000u, 32512);
+    payload = fashion_mnist_get_values(payload, net->b2, 100u, 32512);
+    payload = fashion_mnist_get_values(payload, net->W3, 5000u, 32512);
+    payload = fashion_mnist_get_values(payload, net->b3, 50u, 32512);
+    payload = fashion_mnist_get_values(payload, net->W4, 500u, 32512);
+    payload = fashion_mnist_get_values(payload, net->b4, 10u, 32512);
     (void)payload;
     return FASHION_MNIST_OK;
 }

@@ -299,20 +299,24 @@ static void fashion_mnist_error_softmax_10(
         q = fashion_mnist_floor_pow2_i32(rounded, 512);
         largest = q > largest ? q : largest; /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
         int32_t distance;
 
         rounded = (int32_t)h[c] + 256;
         distance = largest - fashion_mnist_floor_pow2_i32(rounded, 512);
-        e[c] = FASHION_MNIST_READ_I16(&table[distance > 255 ? 255 : distance]); /* 2. */
+        distance = fashion_mnist_clamp_i32(distance, 0, 255);
+        e[c] = FASHION_MNIST_READ_I16(&table[distance]); /* 2. */
         total += e[c];
     }
     half = fashion_mnist_div_trunc_i32(total, 2);
     for (c = 0; c < 10u; c++) {
         /* 3. |scaled| <= 8552187, limit 2147483647 */
         const int32_t scaled = (int32_t)e[c] * 256 + half;
-        const int32_t p = fashion_mnist_div_trunc_i32(scaled, total);
+        int32_t p = fashion_mnist_div_trunc_i32(scaled, total);
 
+        /* it is there already, which no proof by ranges sees */
+        p = fashion_mnist_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -323,13 +327,16 @@ static void fashion_mnist_feedback_project_10_200(const int16_t *e, const int8_t
     /* |s| <= 161280, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 200u; */
     for (o = 0; o < 200u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * FASHION_MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[200u];
+        /*@ loop pragma UNROLL 200u; */
         for (o = 0; o < 200u; o++) {
             s[o] = (int32_t)(s[o] + error * FASHION_MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -358,13 +365,16 @@ static void fashion_mnist_feedback_project_10_100(const int16_t *e, const int8_t
     /* |s| <= 161280, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 100u; */
     for (o = 0; o < 100u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * FASHION_MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[100u];
+        /*@ loop pragma UNROLL 100u; */
         for (o = 0; o < 100u; o++) {
             s[o] = (int32_t)(s[o] + error * FASHION_MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -393,13 +403,16 @@ static void fashion_mnist_feedback_project_10_50(const int16_t *e, const int8_t 
     /* |s| <= 161280, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 50u; */
     for (o = 0; o < 50u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * FASHION_MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[50u];
+        /*@ loop pragma UNROLL 50u; */
         for (o = 0; o < 50u; o++) {
             s[o] = (int32_t)(s[o] + error * FASHION_MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -458,29 +471,32 @@ static void fashion_mnist_dense_update_rows_50_10(
         }
         noise += start < n ? 0u : (uint32_t)10u; /* one random word for each weight */
         for (first = 0; first < 10u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 50u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 10u + first;
+            int16_t *const row = W + (size_t)i * 10u + first;
+            int32_t input = x[(size_t)start * 50u + i];
 
             width = 10u - first < 10u ? 10u - first : 10u;
+            /*@ loop pragma UNROLL 10u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 40; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 10u + first;
                 input = x[(size_t)sample * 50u + i];
-                error = &error[10u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 10u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                /* 3. */
+                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
-        W = &W[10u];
     }
 }
 
@@ -509,6 +525,7 @@ static void fashion_mnist_dense_update_bias_10(
     for (o = 0; o < 10u; o++) {
         int32_t gradient = 0; /* |gradient| <= 10240, limit 2147483647 */
 
+        /*@ loop unroll 40; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 10u + o]; /* 1. */
         }
@@ -531,29 +548,32 @@ static void fashion_mnist_dense_update_rows_100_50(
         }
         noise += start < n ? 0u : (uint32_t)50u; /* one random word for each weight */
         for (first = 0; first < 50u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 100u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 50u + first;
+            int16_t *const row = W + (size_t)i * 50u + first;
+            int32_t input = x[(size_t)start * 100u + i];
 
             width = 50u - first < 50u ? 50u - first : 50u;
+            /*@ loop pragma UNROLL 50u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 40; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 50u + first;
                 input = x[(size_t)sample * 100u + i];
-                error = &error[50u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 50u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                /* 3. */
+                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
-        W = &W[50u];
     }
 }
 
@@ -567,6 +587,7 @@ static void fashion_mnist_dense_update_bias_50(
     for (o = 0; o < 50u; o++) {
         int32_t gradient = 0; /* |gradient| <= 40920, limit 2147483647 */
 
+        /*@ loop unroll 40; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 50u + o]; /* 1. */
         }
@@ -589,29 +610,32 @@ static void fashion_mnist_dense_update_rows_200_100(
         }
         noise += start < n ? 0u : (uint32_t)100u; /* one random word for each weight */
         for (first = 0; first < 100u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 200u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 100u + first;
+            int16_t *const row = W + (size_t)i * 100u + first;
+            int32_t input = x[(size_t)start * 200u + i];
 
             width = 100u - first < 100u ? 100u - first : 100u;
+            /*@ loop pragma UNROLL 100u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 40; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 100u + first;
                 input = x[(size_t)sample * 200u + i];
-                error = &error[100u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 100u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                /* 3. */
+                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
-        W = &W[100u];
     }
 }
 
@@ -625,6 +649,7 @@ static void fashion_mnist_dense_update_bias_100(
     for (o = 0; o < 100u; o++) {
         int32_t gradient = 0; /* |gradient| <= 40920, limit 2147483647 */
 
+        /*@ loop unroll 40; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 100u + o]; /* 1. */
         }
@@ -647,29 +672,32 @@ static void fashion_mnist_dense_update_rows_784_200(
         }
         noise += start < n ? 0u : (uint32_t)200u; /* one random word for each weight */
         for (first = 0; first < 200u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 784u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 200u + first;
+            int16_t *const row = W + (size_t)i * 200u + first;
+            int32_t input = x[(size_t)start * 784u + i];
 
             width = 200u - first < 200u ? 200u - first : 200u;
+            /*@ loop pragma UNROLL 200u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 40; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 200u + first;
                 input = x[(size_t)sample * 784u + i];
-                error = &error[200u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 200u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                /* 3. */
+                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
-        W = &W[200u];
     }
 }
 
@@ -683,6 +711,7 @@ static void fashion_mnist_dense_update_bias_200(
     for (o = 0; o < 200u; o++) {
         int32_t gradient = 0; /* |gradient| <= 40920, limit 2147483647 */
 
+        /*@ loop unroll 40; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 200u + o]; /* 1. */
         }

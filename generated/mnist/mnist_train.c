@@ -166,20 +166,23 @@ static void mnist_error_softmax_10(
         q = mnist_floor_pow2_i32(rounded, 512);
         largest = q > largest ? q : largest; /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
         int32_t distance;
 
         rounded = (int32_t)h[c] + 256;
         distance = largest - mnist_floor_pow2_i32(rounded, 512);
-        e[c] = MNIST_READ_I16(&table[distance > 255 ? 255 : distance]); /* 2. */
+        distance = mnist_clamp_i32(distance, 0, 255);
+        e[c] = MNIST_READ_I16(&table[distance]); /* 2. */
         total += e[c];
     }
     half = mnist_div_trunc_i32(total, 2);
     for (c = 0; c < 10u; c++) {
         /* 3. |scaled| <= 8552187, limit 2147483647 */
         const int32_t scaled = (int32_t)e[c] * 256 + half;
-        const int32_t p = mnist_div_trunc_i32(scaled, total);
+        int32_t p = mnist_div_trunc_i32(scaled, total);
 
+        p = mnist_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -190,13 +193,16 @@ static void mnist_feedback_project_10_100(const int16_t *e, const int8_t *R, int
     /* |s| <= 161280, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 100u; */
     for (o = 0; o < 100u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[100u];
+        /*@ loop pragma UNROLL 100u; */
         for (o = 0; o < 100u; o++) {
             s[o] = (int32_t)(s[o] + error * MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -225,13 +231,16 @@ static void mnist_feedback_project_10_50(const int16_t *e, const int8_t *R, int3
     /* |s| <= 161280, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 50u; */
     for (o = 0; o < 50u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * MNIST_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[50u];
+        /*@ loop pragma UNROLL 50u; */
         for (o = 0; o < 50u; o++) {
             s[o] = (int32_t)(s[o] + error * MNIST_READ_I8(&R[o])); /* 2. */
         }
@@ -281,29 +290,31 @@ static void mnist_dense_update_rows_50_10(
             start++; /* an input of 0 has no gradient */
         }
         for (first = 0; first < 10u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 50u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 10u + first;
+            int16_t *const row = W + (size_t)i * 10u + first;
+            int32_t input = x[(size_t)start * 50u + i];
 
             width = 10u - first < 10u ? 10u - first : 10u;
+            /*@ loop pragma UNROLL 10u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 20; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 10u + first;
                 input = x[(size_t)sample * 50u + i];
-                error = &error[10u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 10u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    mnist_master_step_8192(row[o], gradient[o], rate);
+                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
             }
         }
-        W = &W[10u];
     }
 }
 
@@ -329,6 +340,7 @@ static void mnist_dense_update_bias_10(const int16_t *delta, uint16_t n, int16_t
     for (o = 0; o < 10u; o++) {
         int32_t gradient = 0; /* |gradient| <= 5120, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 10u + o]; /* 1. */
         }
@@ -350,29 +362,31 @@ static void mnist_dense_update_rows_100_50(
             start++; /* an input of 0 has no gradient */
         }
         for (first = 0; first < 50u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 100u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 50u + first;
+            int16_t *const row = W + (size_t)i * 50u + first;
+            int32_t input = x[(size_t)start * 100u + i];
 
             width = 50u - first < 50u ? 50u - first : 50u;
+            /*@ loop pragma UNROLL 50u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 20; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 50u + first;
                 input = x[(size_t)sample * 100u + i];
-                error = &error[50u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 50u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    mnist_master_step_8192(row[o], gradient[o], rate);
+                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
             }
         }
-        W = &W[50u];
     }
 }
 
@@ -385,6 +399,7 @@ static void mnist_dense_update_bias_50(const int16_t *delta, uint16_t n, int16_t
     for (o = 0; o < 50u; o++) {
         int32_t gradient = 0; /* |gradient| <= 20460, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 50u + o]; /* 1. */
         }
@@ -406,29 +421,31 @@ static void mnist_dense_update_rows_784_100(
             start++; /* an input of 0 has no gradient */
         }
         for (first = 0; first < 100u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 784u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 100u + first;
+            int16_t *const row = W + (size_t)i * 100u + first;
+            int32_t input = x[(size_t)start * 784u + i];
 
             width = 100u - first < 100u ? 100u - first : 100u;
+            /*@ loop pragma UNROLL 100u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 20; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 100u + first;
                 input = x[(size_t)sample * 784u + i];
-                error = &error[100u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 100u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    mnist_master_step_8192(row[o], gradient[o], rate);
+                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
             }
         }
-        W = &W[100u];
     }
 }
 
@@ -441,6 +458,7 @@ static void mnist_dense_update_bias_100(const int16_t *delta, uint16_t n, int16_
     for (o = 0; o < 100u; o++) {
         int32_t gradient = 0; /* |gradient| <= 20460, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 100u + o]; /* 1. */
         }

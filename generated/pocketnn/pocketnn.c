@@ -22,13 +22,13 @@ static void pocketnn_dense_forward_784_100(
     uint_fast16_t o, i;
 
     for (o = 0; o < 100u; o++) {
+        const int16_t *const row = W + (size_t)o * 784u;
         int32_t sum = b[o]; /* 1. |sum| <= 2147373487, limit 2147483647 */
 
         for (i = 0; i < 784u; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W = &W[784u];
     }
 }
 
@@ -63,13 +63,13 @@ static void pocketnn_dense_forward_100_50(
     uint_fast16_t o, i;
 
     for (o = 0; o < 50u; o++) {
+        const int16_t *const row = W + (size_t)o * 100u;
         int32_t sum = b[o]; /* 1. |sum| <= 416173667, limit 2147483647 */
 
         for (i = 0; i < 100u; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W = &W[100u];
     }
 }
 
@@ -104,13 +104,13 @@ static void pocketnn_dense_forward_50_10(
     uint_fast16_t o, i;
 
     for (o = 0; o < 10u; o++) {
+        const int16_t *const row = W + (size_t)o * 50u;
         int32_t sum = b[o]; /* 1. |sum| <= 208103217, limit 2147483647 */
 
         for (i = 0; i < 50u; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W = &W[50u];
     }
 }
 

@@ -100,10 +100,10 @@ static uint8_t *pocketnn_put_values(uint8_t *blob, const int16_t *value, uint32_
     for (i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)value[i];
 
-        *blob++ = (uint8_t)(bits & 0xffu);
-        *blob++ = (uint8_t)((uint16_t)bits >> 8);
+        blob[2u * (size_t)i] = (uint8_t)(bits & 0xffu);
+        blob[2u * (size_t)i + 1u] = (uint8_t)((uint16_t)bits >> 8);
     }
-    return blob;
+    return &blob[2u * (size_t)count];
 }
 
 /* Whether count values lie in -limit..limit */
@@ -111,8 +111,8 @@ static int pocketnn_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob = &blob[2u]) {
-        const int32_t value = pocketnn_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int32_t value = pocketnn_get_i16(&blob[2u * (size_t)i]);
 
         if (value < -(int32_t)limit || value > limit) {
             return 0;
@@ -121,14 +121,18 @@ static int pocketnn_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
     return 1;
 }
 
-static const uint8_t *pocketnn_get_values(const uint8_t *blob, int16_t *value, uint32_t count)
+/* count values, limited to -limit..limit once more, should their bytes have changed meanwhile */
+static const uint8_t *pocketnn_get_values(
+    const uint8_t *blob, int16_t *value, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob = &blob[2u]) {
-        value[i] = pocketnn_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int16_t read = pocketnn_get_i16(&blob[2u * (size_t)i]);
+
+        value[i] = read > limit ? limit : (read < -limit ? (int16_t)-limit : read);
     }
-    return blob;
+    return &blob[2u * (size_t)count];
 }
 
 size_t pocketnn_save(const pocketnn_t *net, uint8_t *blob, size_t size)
@@ -219,12 +223,12 @@ int pocketnn_load(pocketnn_t *net, const uint8_t *blob, size_t size)
     /* 4. take it over */
     net->lr_shift = payload[0];
     payload = blob + pocketnn_payload_at;
-    payload = pocketnn_get_values(payload, net->W1, 78400u);
-    payload = pocketnn_get_values(payload, net->b1, 100u);
-    payload = pocketnn_get_values(payload, net->W2, 5000u);
-    payload = pocketnn_get_values(payload, net->b2, 50u);
-    payload = pocketnn_get_values(payload, net->W3, 500u);
-    payload = pocketnn_get_values(payload, net->b3, 10u);
+    payload = pocketnn_get_values(payload, net->W1, 78400u, 10741);
+    payload = pocketnn_get_values(payload, net->b1, 100u, 32767);
+    payload = pocketnn_get_values(payload, net->W2, 5000u, 32767);
+    payload = pocketnn_get_values(payload, net->b2, 50u, 32767);
+    payload = pocketnn_get_values(payload, net->W3, 500u, 32767);
+    payload = pocketnn_get_values(payload, net->b3, 10u, 32767);
     (void)payload;
     return POCKETNN_OK;
 }

@@ -145,13 +145,16 @@ static void pocketnn_feedback_project_10_100(const int16_t *e, const int8_t *R, 
     /* |s| <= 29820, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 100u; */
     for (o = 0; o < 100u; o++) {
         s[o] = (int16_t)((int32_t)e[0] * POCKETNN_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[100u];
+        /*@ loop pragma UNROLL 100u; */
         for (o = 0; o < 100u; o++) {
             s[o] = (int16_t)(s[o] + error * POCKETNN_READ_I8(&R[o])); /* 2. */
         }
@@ -176,13 +179,16 @@ static void pocketnn_feedback_project_10_50(const int16_t *e, const int8_t *R, i
     /* |s| <= 72420, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 50u; */
     for (o = 0; o < 50u; o++) {
         s[o] = (int32_t)((int32_t)e[0] * POCKETNN_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 10u; */
     for (c = 1; c < 10u; c++) {
         const int32_t error = e[c];
 
         R = &R[50u];
+        /*@ loop pragma UNROLL 50u; */
         for (o = 0; o < 50u; o++) {
             s[o] = (int32_t)(s[o] + error * POCKETNN_READ_I8(&R[o])); /* 2. */
         }
@@ -236,26 +242,29 @@ static void pocketnn_dense_update_weights_50_10(
     for (o = 0; o < 10u; o++) {
         for (first = 0; first < 50u; first += width) {
             const int8_t *row = &x[first];
+            int16_t *const w = W + (size_t)o * 50u + first;
             int32_t error = delta[o];
 
             width = 50u - first < 50u ? 50u - first : 50u;
+            /*@ loop pragma UNROLL 50u; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row = &row[50u];
                 error = delta[(size_t)sample * 10u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 50u; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = pocketnn_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = pocketnn_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W = &W[width];
         }
     }
 }
@@ -270,6 +279,7 @@ static void pocketnn_dense_update_bias_10(
     for (o = 0; o < 10u; o++) {
         int32_t gradient = 0; /* |gradient| <= 2840, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 10u + o]; /* 1. */
         }
@@ -288,26 +298,29 @@ static void pocketnn_dense_update_weights_100_50(
     for (o = 0; o < 50u; o++) {
         for (first = 0; first < 100u; first += width) {
             const int8_t *row = &x[first];
+            int16_t *const w = W + (size_t)o * 100u + first;
             int32_t error = delta[o];
 
             width = 100u - first < 100u ? 100u - first : 100u;
+            /*@ loop pragma UNROLL 100u; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row = &row[100u];
                 error = delta[(size_t)sample * 50u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 100u; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = pocketnn_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = pocketnn_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W = &W[width];
         }
     }
 }
@@ -322,6 +335,7 @@ static void pocketnn_dense_update_bias_50(
     for (o = 0; o < 50u; o++) {
         int32_t gradient = 0; /* |gradient| <= 1448400, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 50u + o]; /* 1. */
         }
@@ -352,26 +366,29 @@ static void pocketnn_dense_update_weights_784_100(
     for (o = 0; o < 100u; o++) {
         for (first = 0; first < 784u; first += width) {
             const uint8_t *row = &x[first];
+            int16_t *const w = W + (size_t)o * 784u + first;
             int32_t error = delta[o];
 
             width = 784u - first < 196u ? 784u - first : 196u;
+            /*@ loop pragma UNROLL 196u; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
+            /*@ loop unroll 20; */
             for (sample = 1; sample < n; sample++) {
                 row = &row[784u];
                 error = delta[(size_t)sample * 100u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 196u; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = pocketnn_sgd_step_1000_10741(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = pocketnn_sgd_step_1000_10741(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W = &W[width];
         }
     }
 }
@@ -386,6 +403,7 @@ static void pocketnn_dense_update_bias_100(
     for (o = 0; o < 100u; o++) {
         int32_t gradient = 0; /* |gradient| <= 596400, limit 2147483647 */
 
+        /*@ loop unroll 20; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 100u + o]; /* 1. */
         }

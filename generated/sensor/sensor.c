@@ -110,22 +110,25 @@ static void sensor_dense_forward_int8_16_20(
     /* |h| <= 266192, limit 2147483647 */
     uint_fast16_t i, o;
 
+    /*@ loop pragma UNROLL 20u; */
     for (o = 0; o < 20u; o++) {
         const int32_t c = sensor_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
     for (i = 0; i < 16u; i++) {
+        const int16_t *const row = W + (size_t)i * 20u;
         const int32_t input = x[i];
 
-        if (input != 0) {
-            for (o = 0; o < 20u; o++) {
-                const int32_t w = sensor_floor_pow2_i32(W[o], 256);
-
-                h[o] = (int32_t)(h[o] + input * w); /* 2. */
-            }
+        if (input == 0) {
+            continue; /* it adds nothing */
         }
-        W = &W[20u];
+        /*@ loop pragma UNROLL 20u; */
+        for (o = 0; o < 20u; o++) {
+            const int32_t w = sensor_floor_pow2_i32(row[o], 256);
+
+            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+        }
     }
 }
 
@@ -158,22 +161,25 @@ static void sensor_dense_forward_int8_20_4(
     /* |h| <= 330708, limit 2147483647 */
     uint_fast16_t i, o;
 
+    /*@ loop pragma UNROLL 4u; */
     for (o = 0; o < 4u; o++) {
         const int32_t c = sensor_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
     for (i = 0; i < 20u; i++) {
+        const int16_t *const row = W + (size_t)i * 4u;
         const int32_t input = x[i];
 
-        if (input != 0) {
-            for (o = 0; o < 4u; o++) {
-                const int32_t w = sensor_floor_pow2_i32(W[o], 256);
-
-                h[o] = (int32_t)(h[o] + input * w); /* 2. */
-            }
+        if (input == 0) {
+            continue; /* it adds nothing */
         }
-        W = &W[4u];
+        /*@ loop pragma UNROLL 4u; */
+        for (o = 0; o < 4u; o++) {
+            const int32_t w = sensor_floor_pow2_i32(row[o], 256);
+
+            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+        }
     }
 }
 

@@ -99,20 +99,23 @@ static void sensor_error_softmax_4(
         q = sensor_floor_pow2_i32(rounded, 256);
         largest = q > largest ? q : largest; /* 1. */
     }
+    /*@ loop unroll 4u; */
     for (c = 0; c < 4u; c++) {
         int32_t distance;
 
         rounded = (int32_t)h[c] + 128;
         distance = largest - sensor_floor_pow2_i32(rounded, 256);
-        e[c] = SENSOR_READ_I16(&table[distance > 255 ? 255 : distance]); /* 2. */
+        distance = sensor_clamp_i32(distance, 0, 255);
+        e[c] = SENSOR_READ_I16(&table[distance]); /* 2. */
         total += e[c];
     }
     half = sensor_div_trunc_i32(total, 2);
     for (c = 0; c < 4u; c++) {
         /* 3. |scaled| <= 8453886, limit 2147483647 */
         const int32_t scaled = (int32_t)e[c] * 256 + half;
-        const int32_t p = sensor_div_trunc_i32(scaled, total);
+        int32_t p = sensor_div_trunc_i32(scaled, total);
 
+        p = sensor_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -124,14 +127,17 @@ static void sensor_feedback_project_seeded_4_20(const int16_t *e, int32_t *s)
     uint32_t index = 0x59f61b9dUL; /* key + c * n + o, modulo 2^32 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 20u; */
     for (o = 0; o < 20u; o++) {
         const int32_t R = sensor_draw_symmetric(index++, 0, 63); /* 1. */
 
         s[o] = (int32_t)(e[0] * R); /* 2. */
     }
+    /*@ loop unroll 4u; */
     for (c = 1; c < 4u; c++) {
         const int32_t error = e[c];
 
+        /*@ loop pragma UNROLL 20u; */
         for (o = 0; o < 20u; o++) {
             const int32_t R = sensor_draw_symmetric(index++, 0, 63); /* 1. */
 
@@ -183,29 +189,31 @@ static void sensor_dense_update_rows_20_4(
             start++; /* an input of 0 has no gradient */
         }
         for (first = 0; first < 4u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 20u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 4u + first;
+            int16_t *const row = W + (size_t)i * 4u + first;
+            int32_t input = x[(size_t)start * 20u + i];
 
             width = 4u - first < 4u ? 4u - first : 4u;
+            /*@ loop pragma UNROLL 4u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 1; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 4u + first;
                 input = x[(size_t)sample * 20u + i];
-                error = &error[4u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 4u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    sensor_master_step_2048(row[o], gradient[o], rate);
+                row[o] = sensor_master_step_2048(row[o], gradient[o], rate); /* 3. */
             }
         }
-        W = &W[4u];
     }
 }
 
@@ -231,6 +239,7 @@ static void sensor_dense_update_bias_4(const int16_t *delta, uint16_t n, int16_t
     for (o = 0; o < 4u; o++) {
         int32_t gradient = 0; /* |gradient| <= 256, limit 2147483647 */
 
+        /*@ loop unroll 1; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 4u + o]; /* 1. */
         }
@@ -252,29 +261,31 @@ static void sensor_dense_update_rows_16_20(
             start++; /* an input of 0 has no gradient */
         }
         for (first = 0; first < 20u && start < n; first += width) {
-            int32_t input = x[(size_t)start * 16u + i];
-            int16_t *const row = W + first;
             const int16_t *error = delta + (size_t)start * 20u + first;
+            int16_t *const row = W + (size_t)i * 20u + first;
+            int32_t input = x[(size_t)start * 16u + i];
 
             width = 20u - first < 20u ? 20u - first : 20u;
+            /*@ loop pragma UNROLL 20u; */
             for (o = 0; o < width; o++) {
                 gradient[o] = input * error[o]; /* 1. */
             }
-            for (sample = (uint16_t)(start + 1); sample < n; sample++) {
+            /*@ loop unroll 1; */
+            for (sample = (uint16_t)(start + 1u); sample < n; sample++) {
+                error = delta + (size_t)sample * 20u + first;
                 input = x[(size_t)sample * 16u + i];
-                error = &error[20u];
-                if (input != 0) {
-                    for (o = 0; o < width; o++) {
-                        gradient[o] += input * error[o]; /* 2. */
-                    }
+                if (input == 0) {
+                    continue;
+                }
+                /*@ loop pragma UNROLL 20u; */
+                for (o = 0; o < width; o++) {
+                    gradient[o] += input * error[o]; /* 2. */
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = /* 3. */
-                    sensor_master_step_2048(row[o], gradient[o], rate);
+                row[o] = sensor_master_step_2048(row[o], gradient[o], rate); /* 3. */
             }
         }
-        W = &W[20u];
     }
 }
 
@@ -287,6 +298,7 @@ static void sensor_dense_update_bias_20(const int16_t *delta, uint16_t n, int16_
     for (o = 0; o < 20u; o++) {
         int32_t gradient = 0; /* |gradient| <= 1008, limit 2147483647 */
 
+        /*@ loop unroll 1; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 20u + o]; /* 1. */
         }

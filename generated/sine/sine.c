@@ -55,13 +55,13 @@ static void sine_dense_forward_8_16(const int8_t *x, const int16_t *W, const int
     uint_fast16_t o, i;
 
     for (o = 0; o < 16u; o++) {
+        const int16_t *const row = W + (size_t)o * 8u;
         int32_t sum = b[o]; /* 1. |sum| <= 33324039, limit 2147483647 */
 
         for (i = 0; i < 8u; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W = &W[8u];
     }
 }
 
@@ -95,13 +95,13 @@ static void sine_dense_forward_16_1(const int8_t *x, const int16_t *W, const int
     uint_fast16_t o, i;
 
     for (o = 0; o < 1u; o++) {
+        const int16_t *const row = W + (size_t)o * 16u;
         int32_t sum = b[o]; /* 1. |sum| <= 66615311, limit 2147483647 */
 
         for (i = 0; i < 16u; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W = &W[16u];
     }
 }
 

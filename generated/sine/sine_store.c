@@ -98,10 +98,10 @@ static uint8_t *sine_put_values(uint8_t *blob, const int16_t *value, uint32_t co
     for (i = 0; i < count; i++) {
         const uint16_t bits = (uint16_t)value[i];
 
-        *blob++ = (uint8_t)(bits & 0xffu);
-        *blob++ = (uint8_t)((uint16_t)bits >> 8);
+        blob[2u * (size_t)i] = (uint8_t)(bits & 0xffu);
+        blob[2u * (size_t)i + 1u] = (uint8_t)((uint16_t)bits >> 8);
     }
-    return blob;
+    return &blob[2u * (size_t)count];
 }
 
 /* Whether count values lie in -limit..limit */
@@ -109,8 +109,8 @@ static int sine_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob = &blob[2u]) {
-        const int32_t value = sine_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int32_t value = sine_get_i16(&blob[2u * (size_t)i]);
 
         if (value < -(int32_t)limit || value > limit) {
             return 0;
@@ -119,14 +119,18 @@ static int sine_in_range(const uint8_t *blob, uint32_t count, int16_t limit)
     return 1;
 }
 
-static const uint8_t *sine_get_values(const uint8_t *blob, int16_t *value, uint32_t count)
+/* count values, limited to -limit..limit once more, should their bytes have changed meanwhile */
+static const uint8_t *sine_get_values(
+    const uint8_t *blob, int16_t *value, uint32_t count, int16_t limit)
 {
     uint32_t i;
 
-    for (i = 0; i < count; i++, blob = &blob[2u]) {
-        value[i] = sine_get_i16(blob);
+    for (i = 0; i < count; i++) {
+        const int16_t read = sine_get_i16(&blob[2u * (size_t)i]);
+
+        value[i] = read > limit ? limit : (read < -limit ? (int16_t)-limit : read);
     }
-    return blob;
+    return &blob[2u * (size_t)count];
 }
 
 size_t sine_save(const sine_t *net, uint8_t *blob, size_t size)
@@ -207,10 +211,10 @@ int sine_load(sine_t *net, const uint8_t *blob, size_t size)
     /* 4. take it over */
     net->lr_shift = payload[0];
     payload = blob + sine_payload_at;
-    payload = sine_get_values(payload, net->W1, 128u);
-    payload = sine_get_values(payload, net->b1, 16u);
-    payload = sine_get_values(payload, net->W2, 16u);
-    payload = sine_get_values(payload, net->b2, 1u);
+    payload = sine_get_values(payload, net->W1, 128u, 32767);
+    payload = sine_get_values(payload, net->b1, 16u, 32767);
+    payload = sine_get_values(payload, net->W2, 16u, 32767);
+    payload = sine_get_values(payload, net->b2, 1u, 32767);
     (void)payload;
     return SINE_OK;
 }

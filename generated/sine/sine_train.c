@@ -59,13 +59,16 @@ static void sine_feedback_project_1_16(const int16_t *e, const int8_t *R, int16_
     /* |s| <= 28829, limit 2147483647 */
     uint_fast16_t c, o;
 
+    /*@ loop pragma UNROLL 16u; */
     for (o = 0; o < 16u; o++) {
         s[o] = (int16_t)((int32_t)e[0] * SINE_READ_I8(&R[o])); /* 1. */
     }
+    /*@ loop unroll 1u; */
     for (c = 1; c < 1u; c++) {
         const int32_t error = e[c];
 
         R = &R[16u];
+        /*@ loop pragma UNROLL 16u; */
         for (o = 0; o < 16u; o++) {
             s[o] = (int16_t)(s[o] + error * SINE_READ_I8(&R[o])); /* 2. */
         }
@@ -119,26 +122,29 @@ static void sine_dense_update_weights_16_1(
     for (o = 0; o < 1u; o++) {
         for (first = 0; first < 16u; first += width) {
             const int8_t *row = &x[first];
+            int16_t *const w = W + (size_t)o * 16u + first;
             int32_t error = delta[o];
 
             width = 16u - first < 16u ? 16u - first : 16u;
+            /*@ loop pragma UNROLL 16u; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
+            /*@ loop unroll 8; */
             for (sample = 1; sample < n; sample++) {
                 row = &row[16u];
                 error = delta[(size_t)sample * 1u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 16u; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = sine_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = sine_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W = &W[width];
         }
     }
 }
@@ -152,6 +158,7 @@ static void sine_dense_update_bias_1(const int16_t *delta, uint16_t n, int16_t *
     for (o = 0; o < 1u; o++) {
         int32_t gradient = 0; /* |gradient| <= 1816, limit 2147483647 */
 
+        /*@ loop unroll 8; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 1u + o]; /* 1. */
         }
@@ -170,26 +177,29 @@ static void sine_dense_update_weights_8_16(
     for (o = 0; o < 16u; o++) {
         for (first = 0; first < 8u; first += width) {
             const int8_t *row = &x[first];
+            int16_t *const w = W + (size_t)o * 8u + first;
             int32_t error = delta[o];
 
             width = 8u - first < 8u ? 8u - first : 8u;
+            /*@ loop pragma UNROLL 8u; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
+            /*@ loop unroll 8; */
             for (sample = 1; sample < n; sample++) {
                 row = &row[8u];
                 error = delta[(size_t)sample * 16u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 8u; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = sine_sgd_step_1000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = sine_sgd_step_1000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W = &W[width];
         }
     }
 }
@@ -204,6 +214,7 @@ static void sine_dense_update_bias_16(
     for (o = 0; o < 16u; o++) {
         int32_t gradient = 0; /* |gradient| <= 230632, limit 2147483647 */
 
+        /*@ loop unroll 8; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 16u + o]; /* 1. */
         }

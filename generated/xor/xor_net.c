@@ -49,13 +49,13 @@ static void xor_net_dense_forward_2_8(
     uint_fast16_t o, i;
 
     for (o = 0; o < 8u; o++) {
+        const int16_t *const row = W + (size_t)o * 2u;
         int32_t sum = b[o]; /* 1. |sum| <= 16743937, limit 2147483647 */
 
         for (i = 0; i < 2u; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W = &W[2u];
     }
 }
 
@@ -90,13 +90,13 @@ static void xor_net_dense_forward_8_2(
     uint_fast16_t o, i;
 
     for (o = 0; o < 2u; o++) {
+        const int16_t *const row = W + (size_t)o * 8u;
         int32_t sum = b[o]; /* 1. |sum| <= 33324039, limit 2147483647 */
 
         for (i = 0; i < 8u; i++) {
-            sum += (int32_t)x[i] * W[i]; /* 2. */
+            sum += (int32_t)x[i] * row[i]; /* 2. */
         }
         h[o] = (int32_t)sum; /* 3. */
-        W = &W[8u];
     }
 }
 

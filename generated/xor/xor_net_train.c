@@ -102,26 +102,29 @@ static void xor_net_dense_update_weights_8_2(
     for (o = 0; o < 2u; o++) {
         for (first = 0; first < 8u; first += width) {
             const int8_t *row = &x[first];
+            int16_t *const w = W + (size_t)o * 8u + first;
             int32_t error = delta[o];
 
             width = 8u - first < 8u ? 8u - first : 8u;
+            /*@ loop pragma UNROLL 8u; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * (int32_t)row[i]; /* 1. */
             }
+            /*@ loop unroll 4; */
             for (sample = 1; sample < n; sample++) {
                 row = &row[8u];
                 error = delta[(size_t)sample * 2u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 8u; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * (int32_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = xor_net_sgd_step_3000_32767(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = xor_net_sgd_step_3000_32767(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W = &W[width];
         }
     }
 }
@@ -136,6 +139,7 @@ static void xor_net_dense_update_bias_2(
     for (o = 0; o < 2u; o++) {
         int32_t gradient = 0; /* |gradient| <= 764, limit 2147483647 */
 
+        /*@ loop unroll 4; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 2u + o]; /* 1. */
         }
@@ -149,13 +153,16 @@ static void xor_net_dense_input_gradient_8_2(const int16_t *delta, const int16_t
     /* |s| <= 12516994, limit 2147483647 */
     uint_fast16_t o, i;
 
+    /*@ loop pragma UNROLL 8u; */
     for (i = 0; i < 8u; i++) {
         s[i] = (int32_t)((int32_t)delta[0] * W[i]); /* 1. */
     }
+    /*@ loop unroll 2u; */
     for (o = 1; o < 2u; o++) {
         const int32_t error = delta[o];
 
         W = &W[8u];
+        /*@ loop pragma UNROLL 8u; */
         for (i = 0; i < 8u; i++) {
             s[i] = (int32_t)(s[i] + error * W[i]); /* 2. */
         }
@@ -199,26 +206,29 @@ static void xor_net_dense_update_weights_2_8(
     for (o = 0; o < 8u; o++) {
         for (first = 0; first < 2u; first += width) {
             const uint8_t *row = &x[first];
+            int16_t *const w = W + (size_t)o * 2u + first;
             int64_t error = delta[o];
 
             width = 2u - first < 2u ? 2u - first : 2u;
+            /*@ loop pragma UNROLL 2u; */
             for (i = 0; i < width; i++) {
                 gradient[i] = error * (int64_t)row[i]; /* 1. */
             }
+            /*@ loop unroll 4; */
             for (sample = 1; sample < n; sample++) {
                 row = &row[2u];
                 error = delta[(size_t)sample * 8u + o];
                 if (error == 0) {
                     continue; /* saturated units have no delta */
                 }
+                /*@ loop pragma UNROLL 2u; */
                 for (i = 0; i < width; i++) {
                     gradient[i] += error * (int64_t)row[i]; /* 2. */
                 }
             }
             for (i = 0; i < width; i++) {
-                W[i] = xor_net_sgd_step_3000_32767_2(W[i], gradient[i], lr_shift); /* 3. */
+                w[i] = xor_net_sgd_step_3000_32767_2(w[i], gradient[i], lr_shift); /* 3. */
             }
-            W = &W[width];
         }
     }
 }
@@ -233,6 +243,7 @@ static void xor_net_dense_update_bias_8(
     for (o = 0; o < 8u; o++) {
         int32_t gradient = 0; /* |gradient| <= 50067976, limit 2147483647 */
 
+        /*@ loop unroll 4; */
         for (sample = 0; sample < n; sample++) {
             gradient += delta[(size_t)sample * 8u + o]; /* 1. */
         }

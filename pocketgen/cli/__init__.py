@@ -18,6 +18,7 @@ import pocketgen
 from pocketgen.cli.arguments import nearest
 from pocketgen.cli.commands import check, examples, generate, verify_command
 from pocketgen.cli.demo import demo
+from pocketgen.cli.proving import prove_command
 from pocketgen.cli.reporting import report_command
 from pocketgen.cli.training import evaluate, train
 from pocketgen.errors import PocketgenError
@@ -88,5 +89,16 @@ def main(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-for command in (demo, examples, generate, train, evaluate, verify_command, report_command, check):
+COMMANDS = (
+    demo,
+    examples,
+    generate,
+    train,
+    evaluate,
+    verify_command,
+    report_command,
+    prove_command,
+    check,
+)
+for command in COMMANDS:
     main.add_command(command)

@@ -25,12 +25,13 @@ def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
     product = ranges["x"].product(ranges["W"])
     block = int(div_trunc(INT32_MAX, max(1, product.magnitude)))
     block = min(max(block, 1), sizes["fan_in"])
+    blocks = int(div_trunc(sizes["fan_in"] + block - 1, block))
     products, b = product.sum_of(sizes["fan_in"]), ranges["b"]
     total = Range(products.low + b.low, products.high + b.high)
     limit = INT32_MAX - sizes["headroom"]
     return Bound(
         ranges={"h": Range(max(total.low, -limit), min(total.high, limit))},
-        sizes={"block": block, "limit": limit},
+        sizes={"block": block, "blocks": blocks, "limit": limit},
         accumulators=(
             Accumulator.of("sum", product.sum_of(block)),
             Accumulator.of("total", total),
@@ -52,7 +53,7 @@ DENSE_FORWARD_WIDE = Kernel(
         Arg("b", "in", ("fan_out",)),
         Arg("h", "out", ("fan_out",)),
     ),
-    sizes=("fan_in", "fan_out", "headroom", "block", "limit"),
+    sizes=("fan_in", "fan_out", "headroom", "block", "blocks", "limit"),
     label=("fan_in", "fan_out"),
     run=run,
     bound=bound,

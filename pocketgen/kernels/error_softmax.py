@@ -25,7 +25,7 @@ def run(h: Array, label: Array, table: Array, e: Array, sizes: Sizes) -> None:
     powers = wide(table)[clamp(largest - q, 0, TABLE_SIZE - 1)]  # 2.
     total = powers.sum(axis=1, keepdims=True)
     scaled = powers * ONE + div_trunc(total, 2)
-    p = div_trunc(scaled, total)  # 3.
+    p = clamp(div_trunc(scaled, total), 0, ONE)  # 3.
     wanted = np.arange(sizes["n"]) == wide(label)[:, np.newaxis]
     store(e, p - np.where(wanted, ONE, 0))  # 4.
 
@@ -66,5 +66,5 @@ ERROR_SOFTMAX = Kernel(
     run=run,
     bound=bound,
     cost=cost,
-    primitives=("floor_pow2:rounded", "div_trunc:scaled"),
+    primitives=("floor_pow2:rounded", "clamp:rounded", "div_trunc:scaled", "clamp:scaled"),
 )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pocketgen.ir import Program
+from pocketgen.plan.claims import claims
 from pocketgen.plan.functions import Workshop, train_blocks
 from pocketgen.plan.places import (
     MemoryRow,
@@ -86,6 +87,7 @@ def plan(program: Program, vectors: Vectors, version: str) -> Plan:
         **forward_head(program),
         **wanted(program),
         **self_test(program, vectors),
+        **claims(program, places),
         "fields": fields,
         "checks": checks(program, fields),
         "forward_functions": forward_functions,

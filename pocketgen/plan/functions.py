@@ -25,7 +25,7 @@ PASSED_TYPES = {
 }
 PER_ELEMENT = {"noise": "noise++"}  # what an update kernel hands to each element a new one of
 STRIDES = ("tile", "block")  # sizes that count elements, as those of the arguments' shapes do
-HIDDEN_SIZES = ("headroom", "batch")  # what bounds needs to know, but no template prints
+HIDDEN_SIZES = ("headroom",)  # what bounds needs to know, but no template prints
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class Operand:
         """The type in which arithmetic on it is done: 32 bits, or 64 where it has 64."""
         return "int64_t" if self.type == "int64_t" else "int32_t"
 
-    def at(self, index: str) -> str:
-        """One element, read from flash where it is there."""
-        return f"{self.flash}(&{self.name}[{index}])" if self.flash else f"{self.name}[{index}]"
+    def at(self, index: str, row: str = "") -> str:
+        """One element, of the whole or of a row in it, read from flash where it is there."""
+        element = f"{row or self.name}[{index}]"
+        return f"{self.flash}(&{element})" if self.flash else element
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,19 @@ from pocketgen.selftest import (
     Vectors,
     rates,
 )
-from pocketgen.store import VERSION, blob_size, payload_size
+from pocketgen.store import HEADER_BYTES, VERSION, blob_size, payload_size
 from pocketgen.store import item_bytes as stored_bytes
 
 # What gcc and clang call on Arm for arithmetic that a core has no instruction for.
 DIVISION_32 = ("__aeabi_idiv", "__aeabi_idivmod", "__aeabi_uidiv", "__aeabi_uidivmod")
 ARITHMETIC_64 = ("__aeabi_lmul", "__aeabi_ldivmod", "__aeabi_uldivmod", "__aeabi_llsr")
+
+# How the store writes one weight, low byte first.
+PUT_ONE_BYTE = ("blob[i] = (uint8_t)(bits & 0xffu);",)
+PUT_TWO_BYTES = (
+    "blob[2u * (size_t)i] = (uint8_t)(bits & 0xffu);",
+    "blob[2u * (size_t)i + 1u] = (uint8_t)((uint16_t)bits >> 8);",
+)
 
 
 def naming(program: Program, version: str) -> dict[str, Any]:
@@ -107,6 +114,7 @@ def sizes(program: Program) -> dict[str, Any]:
         "target_note": f"targets: {target.proven.low}..{target.proven.high}" if target else "",
         "blob_version": unsigned(VERSION),
         "blob_size": unsigned(blob_size(program)),
+        "blob_head": unsigned(HEADER_BYTES),
         "payload_size": unsigned(payload_size(program)),
         "payload_words": payload_words(program),
         "layout_low": f"0x{program.layout_digest & 0xFFFFFFFF:08x}UL",
@@ -138,11 +146,14 @@ def parameter_type(program: Program) -> str:
 def parameter_bytes(program: Program) -> dict[str, Any]:
     """How weights and biases are stored."""
     dtype = parameter_type(program)
+    two = item_bytes(c_type(dtype)) == 2
     return {
         "parameter_type": c_type(dtype),
         "parameter_bits": item_bytes(c_type(dtype)) * 8,
-        "parameter_bytes": unsigned(item_bytes(c_type(dtype))),
-        "two_bytes": item_bytes(c_type(dtype)) == 2,
+        "two_bytes": two,
+        "parameter_place": "2u * (size_t)i" if two else "i",
+        "parameter_end": "2u * (size_t)count" if two else "count",
+        "put_parameter": PUT_TWO_BYTES if two else PUT_ONE_BYTE,
         "get_parameter": f"{program.name}_get_{short_type(dtype)}",
         "get_parameter_template": f"_get_{short_type(dtype)}.j2",
     }
@@ -238,6 +249,7 @@ def wanted(program: Program) -> dict[str, Any]:
         ),
         "expected_error": f"{upper}_ERR_{'LABEL' if labelled else 'RANGE'}",
         "expected_size": unsigned(1 if labelled else program.classes),
+        "expected_name": name,
         "expected_pointer": f"const {kind} *{name}",
         "expected_check": expected_check(program),
         "target_typedef": f"typedef {c_type(target.dtype)} {prefix}_target_t;" if target else "",
@@ -321,6 +333,7 @@ def init_lines(program: Program, calls: Sequence[Call]) -> tuple[str, ...]:
 def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
     """The self-test's tables and the texts around them."""
     rate, full, lower = rates(program)
+    training_vectors = STEPS + SLOWED_STEPS + FORWARD_SAMPLES + EXTREME_STEPS
     prefix, upper = program.name, program.name.upper()
     limits = program.input_range
     output = program.buffers[program.output]
@@ -345,6 +358,10 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
         "selftest_steps": unsigned(STEPS),
         "selftest_slowed": unsigned(STEPS + SLOWED_STEPS),
         "selftest_extreme": unsigned(STEPS + SLOWED_STEPS + EXTREME_STEPS),
+        "selftest_vectors": 1 + FORWARD_SAMPLES + (training_vectors if program.training else 0),
+        "selftest_first_step": 2 + FORWARD_SAMPLES,
+        "selftest_last_output": 2 + FORWARD_SAMPLES + STEPS + SLOWED_STEPS,
+        "selftest_first_extreme": 2 + 2 * FORWARD_SAMPLES,
         "selftest_stack": vectors.batch
         * program.buffers[program.input].size
         * item_bytes(c_type(program.buffers[program.input].dtype)),

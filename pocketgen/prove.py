@@ -1,0 +1,325 @@
+"""Proof of the generated C by Frama-C's EVA, a sound static analyser: no undefined behaviour.
+
+In: a Plan. Out: a frozen Proof: what was analysed, how, every alarm, every range that was shown.
+Not here: the drivers' text (templates/prove*.c.j2) and ranges (plan/claims); docs/safety.md tells
+what follows from a proof and what does not.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pocketgen.errors import ProverError
+from pocketgen.plan import Plan
+from pocketgen.render import render, render_proof
+
+# int's width: Frama-C's model of a machine. x86_16 has AVR's integer types.
+MACHINES = {32: "gcc_x86_32", 16: "x86_16"}
+LARGEST_OBJECT_16 = 65535  # bytes: size_t has 16 bits there, as on AVR
+# What C leaves undefined, EVA always reports. These report what C leaves to the compiler, too.
+STRICT = (
+    "-warn-signed-overflow",
+    "-warn-signed-downcast",
+    "-warn-left-shift-negative",
+    "-warn-right-shift-negative",
+    "-warn-invalid-pointer",
+    "-warn-pointer-downcast",
+)
+# volatile keeps compilers from making a loop a call of memset. EVA would take what is written
+# through it for unknown, so it is read without.
+READING = ("-cpp-extra-args=-Dvolatile=",)
+# gauges: a sum grows by at most so much in each turn of its loop, so its bound follows from the
+# number of turns. Widening at once saves time; it cannot lose an alarm.
+PRECISION = (
+    "-eva-precision",
+    "0",
+    "-eva-domains",
+    "gauges",
+    "-eva-widening-delay",
+    "1",
+    "-eva-widening-period",
+    "1",
+)
+REMEDY = (
+    "install it, on Debian or Ubuntu: sudo apt install frama-c-base; elsewhere: "
+    "https://frama-c.com/html/get-frama-c.html"
+)
+PROVEN = ("Valid", "Considered valid")  # the latter: what Frama-C's own functions promise
+ASSUMPTIONS = (
+    "the struct's values are within their ranges at the start, as init, load and every call leave "
+    "them; per-sample rows and scratch, too",
+    "x, labels or targets, and blob are as long as the header asks for; train_batch gets memory "
+    "for all rows of a full batch, whatever n is",
+    "accesses are checked against whole objects: one that leaves a member of the struct for its "
+    "neighbour is seen where it breaks a range",
+    "flash is read like RAM, as on any machine but AVR",
+    "the self-test is analysed with init, forward, train_batch and digest replaced by any outcome; "
+    "that its samples are filled completely is not shown here",
+    "the release build: the counters of a debug build are not analysed",
+    "Frama-C, the C compiler and the machine do what they promise",
+)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that could not be excluded: where, what kind, and the condition in question."""
+
+    file: str
+    line: int
+    function: str
+    kind: str
+    condition: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One analysis. checks: of ranges and results, shown and asked for. problems: in words.
+
+    functions, statements: reached and all; statements count the copies of unrolled loops.
+    """
+
+    what: str
+    int_bits: int
+    machine: str
+    command: str
+    driver_sha256: str
+    seconds: float
+    functions: tuple[int, int]
+    statements: tuple[int, int]
+    checks: tuple[int, int]
+    alarms: tuple[Alarm, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def proven(self) -> bool:
+        """Whether nothing at all is left open."""
+        return not self.alarms and not self.problems
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A certificate: the analysed files by digest, the ranges shown, and how.
+
+    left_out: what was asked for but does not apply to this model.
+    """
+
+    model: str
+    digest: str
+    pocketgen: str
+    frama_c: str
+    ranges: Mapping[str, tuple[int, int]]
+    files: Mapping[str, str]
+    assumptions: tuple[str, ...]
+    left_out: tuple[str, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def proven(self) -> bool:
+        """Whether every run is."""
+        return bool(self.runs) and all(run.proven for run in self.runs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The certificate as plain values."""
+        runs = [{"proven": run.proven, **asdict(run)} for run in self.runs]
+        return {"proven": self.proven, **asdict(self), "runs": runs}
+
+
+def prove(
+    plan: Plan, int_bits: Sequence[int] = (32, 16), files: Mapping[str, str] | None = None
+) -> Proof:
+    """Analyse the C of a plan, once for each width of int.
+
+    files: the C to analyse in place of the plan's own rendering. Raises ProverError where Frama-C
+    is missing or does not start, or where no width of int is left; whatever Frama-C finds or fails
+    to show is in the Proof.
+    """
+    fitting = [bits for bits in int_bits if bits != 16 or plan.ram_bytes <= LARGEST_OBJECT_16]
+    left_out = tuple(
+        f"int of {bits} bits: sizes have 16 bits there, so the struct of {plan.ram_bytes} bytes "
+        f"cannot exist (limit {LARGEST_OBJECT_16})"
+        for bits in int_bits
+        if bits not in fitting
+    )
+    if not fitting:
+        raise ProverError(f"{plan.prefix}: {'; '.join(left_out)}; prove it with 32 bits")
+    tool = shutil.which("frama-c")
+    if tool is None:
+        raise ProverError(f"frama-c is not installed: {REMEDY}")
+    version = subprocess.run([tool, "-version"], capture_output=True, text=True, check=False)
+    if version.returncode != 0:
+        raise ProverError(f"frama-c -version fails with status {version.returncode}: {REMEDY}")
+    given = {
+        name: text
+        for name, text in (files or render(plan)).items()
+        if name.endswith((".h", ".c")) and "/" not in name
+    }
+    with tempfile.TemporaryDirectory(prefix="pocketgen_prove_") as scratch:
+        jobs = [
+            Job(plan, Path(scratch) / f"{what}{bits}", tool, given, what, driver, bits)
+            for bits in fitting
+            for what, driver in render_proof(plan).items()
+        ]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            runs = tuple(pool.map(analyse, jobs))
+    return Proof(
+        model=plan.prefix,
+        digest=plan.digest,
+        pocketgen=plan.version,
+        frama_c=version.stdout.strip(),
+        ranges={claim.name: (claim.low, claim.high) for claim in (*plan.claims, plan.output_claim)},
+        files={name: sha256(text) for name, text in given.items()},
+        assumptions=ASSUMPTIONS,
+        left_out=left_out,
+        runs=runs,
+    )
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run of the analyser is given."""
+
+    plan: Plan
+    folder: Path
+    tool: str
+    files: Mapping[str, str]
+    what: str
+    driver: str
+    int_bits: int
+
+    @property
+    def sources(self) -> list[str]:
+        """The C files of this run, the driver first."""
+        selftest = f"{self.plan.prefix}_selftest.c"
+        kept = [selftest] if self.what == "selftest" else [n for n in self.files if n != selftest]
+        return [f"prove_{self.what}.c", *(name for name in kept if name.endswith(".c"))]
+
+    @property
+    def command(self) -> list[str]:
+        """Frama-C's arguments."""
+        machine = ("-machdep", MACHINES[self.int_bits])
+        main = ("-main", "pocketgen_prove")
+        table = ("-then", "-report-csv", "properties.csv")
+        return [*machine, *READING, *STRICT, "-eva", *PRECISION, *main, *self.sources, *table]
+
+
+def analyse(job: Job) -> Run:
+    """Run Frama-C and read what it says, trusting nothing that is not said in full."""
+    job.folder.mkdir()
+    driver = f"prove_{job.what}.c"
+    for name, text in {**job.files, driver: job.driver}.items():
+        (job.folder / name).write_text(text, "utf-8")
+    started = time.perf_counter()
+    done = subprocess.run(
+        [job.tool, *job.command],
+        cwd=job.folder,
+        env={**os.environ, "PWD": str(job.folder)},  # which Frama-C believes rather than the cwd
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    seconds = time.perf_counter() - started
+    table = job.folder / "properties.csv"
+    rows = read_table(table.read_text("utf-8", "replace")) if table.is_file() else []
+    asked = job.driver.count("/*@ check ")
+    shown = sum(row.kind == "user check" and row.file == driver for row in rows if row.valid)
+    functions = numbers(r"(\d+) functions? analyzed \(out of (\d+)\)", done.stdout)
+    statements = numbers(r"(\d+) statements reached \(out of (\d+)\)", done.stdout)
+    alarms = tuple(row.alarm for row in rows if not row.valid)
+    return Run(
+        what=job.what,
+        int_bits=job.int_bits,
+        machine=MACHINES[job.int_bits],
+        command=" ".join(["frama-c", *job.command]),
+        driver_sha256=sha256(job.driver),
+        seconds=round(seconds, 2),
+        functions=functions,
+        statements=statements,
+        checks=(shown, asked),
+        alarms=alarms,
+        problems=tuple(problems(done, functions, (shown, asked), len(rows), len(alarms))),
+    )
+
+
+def problems(
+    done: subprocess.CompletedProcess[str],
+    functions: tuple[int, int],
+    checks: tuple[int, int],
+    properties: int,
+    alarms: int,
+) -> list[str]:
+    """Why a run proves nothing even where it lists no alarm."""
+    found = []
+    if done.returncode != 0:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        said = next((x for x in lines if "error" in x.lower()), lines[-1] if lines else "")
+        found.append(f"Frama-C ends with status {done.returncode}: {said.strip()}")
+    counted = re.search(r"(\d+) alarms? generated by the analysis", done.stdout)
+    if properties == 0 or counted is None:
+        found.append("the analysis has not come to its end")
+    elif int(counted[1]) > alarms:
+        found.append(f"Frama-C counts {counted[1]} alarms, but lists {alarms}")
+    if "No errors or warnings raised during the analysis." not in done.stdout:
+        found.append("Frama-C warns of its own analysis")
+    if "NON TERMINATING" in done.stdout:
+        found.append("a function is found never to return, so what follows it is not analysed")
+    if functions[0] != functions[1] or functions[1] == 0:
+        found.append(f"{functions[0]} of {functions[1]} functions are reached")
+    if checks[0] != checks[1] or checks[1] == 0:
+        found.append(f"{checks[0]} of {checks[1]} checks are shown")
+    return found
+
+
+@dataclass(frozen=True)
+class Row:
+    """One property in Frama-C's table."""
+
+    file: str
+    line: int
+    function: str
+    kind: str
+    status: str
+    condition: str
+
+    @property
+    def valid(self) -> bool:
+        """Whether it is shown."""
+        return self.status in PROVEN
+
+    @property
+    def alarm(self) -> Alarm:
+        """The property as what could not be shown."""
+        return Alarm(self.file, self.line, self.function, self.kind, self.condition)
+
+
+def read_table(text: str) -> list[Row]:
+    """The properties of the C and its driver; those of Frama-C's own library are its own."""
+    rows = csv.reader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    return [
+        Row(file, int(line), function, kind, status, condition)
+        for folder, file, line, function, kind, status, condition in list(rows)[1:]
+        if not folder.startswith("FRAMAC_SHARE")
+    ]
+
+
+def numbers(pattern: str, text: str) -> tuple[int, int]:
+    """The two numbers of a pattern; (0, 0) where it is not there."""
+    found = re.search(pattern, text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def sha256(text: str) -> str:
+    """The digest of a file's text."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,346 @@
+"""pocketgen prove: the shipped C is proven, and whatever is wrong with it is seen."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import pocketgen as pg
+from pocketgen import prove as prove_module
+from pocketgen.bounds import bounds
+from pocketgen.cli import main
+from pocketgen.errors import ProverError
+from pocketgen.examples import EXAMPLES
+from pocketgen.lower import lower
+from pocketgen.plan import Plan, plan
+from pocketgen.prove import ASSUMPTIONS, Proof, prove, sha256
+from pocketgen.render import render, render_proof
+from pocketgen.selftest import vectors
+from small_models import LIBRARIES, some_weights
+from support import compiler
+
+SMALL = ("xor", "digits", "sine", "sensor")
+LARGE = ("mnist", "fashion_mnist")  # more than 64 kB: nothing for a machine of 16 bits
+LIMIT_CPU_SECONDS = 60.0  # for MNIST
+
+
+def plan_of(model: pg.Model) -> Plan:
+    program = bounds(lower(model))
+    return plan(program, vectors(program), pg.__version__)
+
+
+@pytest.fixture(autouse=True)
+def frama_c() -> None:
+    compiler("frama-c")
+
+
+def left_open(proof: Proof) -> list[object]:
+    return [item for run in proof.runs for item in (*run.alarms, *run.problems)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_examples_are_proven_for_both_widths_of_int(name: str) -> None:
+    proof = prove(plan_of(EXAMPLES[name].model))
+    assert left_open(proof) == []
+    assert proof.proven
+    assert [(run.what, run.int_bits) for run in proof.runs] == [
+        ("api", 32),
+        ("selftest", 32),
+        ("api", 16),
+        ("selftest", 16),
+    ]
+    assert proof.left_out == ()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+def test_large_examples_are_proven(name: str) -> None:
+    """MNIST, 784-100-50-10 in batches of 20, within a minute of one core."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    proof = prove(plan_of(EXAMPLES[name].model))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert left_open(proof) == []
+    assert {run.int_bits for run in proof.runs} == {32}
+    assert len(proof.left_out) == 1
+    if name == "mnist":
+        assert after.ru_utime - before.ru_utime < LIMIT_CPU_SECONDS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(LIBRARIES))
+def test_small_models_are_proven(name: str) -> None:
+    """Every rule, activation and scaling; own and given weights; flash; sums of 64 bits."""
+    proof = prove(LIBRARIES[name].plan(), (16,))
+    assert left_open(proof) == []
+
+
+# --- what is wrong is seen ----------------------------------------------------------------------
+
+
+XOR = EXAMPLES["xor"].model
+
+
+def changed(file: str, old: str, new: str, count: int = 1) -> dict[str, str]:
+    """The files of the XOR example with a change in one."""
+    files = render(plan_of(XOR))
+    assert old in files[file], f"nothing to change: {old!r}"
+    return {**files, file: files[file].replace(old, new, count)}
+
+
+SIZE_CHECK = """    if (size < xor_net_payload_at) {
+        return XOR_NET_ERR_SIZE;
+    }
+"""
+# What is changed, for which width, and the kind of alarm and the function where it must be seen.
+HOSTILE = {
+    "a clamp too loose": (
+        ("xor_net_train.c", "(moved, -32767, 32767)", "(moved, -32768, 32767)"),
+        32,
+        ("user check", "end"),
+    ),
+    "load without its size check": (
+        ("xor_net_store.c", SIZE_CHECK, ""),
+        32,
+        ("mem_access", "xor_net_load"),
+    ),
+    "load takes over what is out of range": (
+        ("xor_net_store.c", "(read < -limit ? (int16_t)-limit : read)", "read"),
+        32,
+        ("user check", "end"),
+    ),
+    "any number of samples": (
+        ("xor_net_train.c", "n == 0 || n > XOR_NET_BATCH", "n == 0"),
+        32,
+        ("mem_access", "xor_net_train_batch"),
+    ),
+    "one label too many": (
+        (
+            "xor_net_train.c",
+            "for (i = 0; i < n; i++) {\n        if",
+            "for (i = 0; i <= n; i++) {\n        if",
+        ),
+        32,
+        ("mem_access", "xor_net_train_batch"),
+    ),
+    "a slope of 0": (
+        ("xor_net.c", "? 2\n                                              : 1);", "? 2\n : 0);"),
+        16,
+        ("division_by_zero", "xor_net_div_trunc_i32"),
+    ),
+    "a sum that starts from nothing": (
+        ("xor_net_train.c", "gradient = 0;", "gradient;"),
+        16,
+        ("initialization", "xor_net_dense_update_bias_2"),
+    ),
+    "a learning rate's shift beyond the type": (
+        ("xor_net_store.c", "net->lr_shift = *payload;", "net->lr_shift = 16;"),
+        16,
+        ("user check", "end"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_change_is_seen(name: str) -> None:
+    change, bits, where = HOSTILE[name]
+    proof = prove(plan_of(XOR), (bits,), changed(*change))
+    assert not proof.proven
+    api, selftest = proof.runs
+    assert where in {(alarm.kind, alarm.function) for alarm in api.alarms}
+    assert selftest.proven
+
+
+def test_a_product_of_16_bits_is_seen_where_int_has_16() -> None:
+    """AVR's case: a widening cast that a machine of 32 bits does not miss."""
+    files = changed("xor_net.c", "(int32_t)x[i] * row[i]", "x[i] * row[i]")
+    wide, narrow = prove(plan_of(XOR), (32,), files), prove(plan_of(XOR), (16,), files)
+    assert wide.proven
+    assert not narrow.proven
+    assert {(a.kind, a.file) for a in narrow.runs[0].alarms} == {("signed_overflow", "xor_net.c")}
+
+
+def test_a_function_that_never_returns_proves_nothing() -> None:
+    """The analysis ends there: no alarm is left, and all that follows goes unseen."""
+    files = changed(
+        "xor_net.c", "    uint16_t best = 0;\n", "    uint16_t best = 0;\n\n    for (;;) {\n    }\n"
+    )
+    run = prove(plan_of(XOR), (32,), files).runs[0]
+    assert not run.proven
+    assert run.alarms == ()
+    assert any("never to return" in problem for problem in run.problems)
+    assert any("checks are shown" in problem for problem in run.problems)
+
+
+def test_dead_code_in_a_function_of_its_own_is_seen() -> None:
+    extra = "int xor_net_more(int n);\nint xor_net_more(int n)\n{\n    return n;\n}\n"
+    old = "int xor_net_load("
+    run = prove(plan_of(XOR), (32,), changed("xor_net_store.c", old, extra + old)).runs[0]
+    assert not run.proven
+    assert len(run.problems) == 1
+    assert re.fullmatch(r"(\d+) of (\d+) functions are reached", run.problems[0])
+
+
+def test_c_that_does_not_compile_proves_nothing() -> None:
+    proof = prove(plan_of(XOR), (32,), changed("xor_net.h", "#define XOR_NET_OK 0", ""))
+    assert not proof.proven
+    assert "Frama-C ends with status 1" in proof.runs[0].problems[0]
+
+
+def tight(low: int, high: int) -> Callable[[Plan], dict[str, str]]:
+    """Drivers that claim every range smaller at one of its ends."""
+
+    def drivers(made: Plan) -> dict[str, str]:
+        text = render_proof(made)["api"]
+        for c in made.claims:
+            claimed = (
+                f"({c.low} .. {c.high})" if c.count else f"{c.low} <= net.{c.name} <= {c.high}"
+            )
+            ends = c.low + low, c.high - high
+            tighter = (
+                f"({ends[0]} .. {ends[1]})"
+                if c.count
+                else f"{ends[0]} <= net.{c.name} <= {ends[1]}"
+            )
+            line = next(x for x in text.splitlines() if f"check {c.name}:" in x)
+            assert claimed in line
+            text = text.replace(line, line.replace(claimed, tighter))
+        return {"api": text}
+
+    return drivers
+
+
+@pytest.mark.parametrize("ends", [(1, 0), (0, 1)], ids=["low", "high"])
+def test_ranges_claimed_too_tight_are_not_shown(
+    ends: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checks are at work: no single one of them can be made smaller by one."""
+    made = plan_of(XOR)
+    monkeypatch.setattr(prove_module, "render_proof", tight(*ends))
+    (run,) = prove(made, (32,)).runs
+    assert not run.proven
+    assert {alarm.kind for alarm in run.alarms} == {"user check"}
+    assert len(run.alarms) == len(made.claims)
+
+
+# --- the tool itself ------------------------------------------------------------------------------
+
+
+def fake(folder: Path, body: str) -> str:
+    """A PATH with a frama-c that only tells its version, and then does as body says."""
+    script = folder / "frama-c"
+    script.write_text(
+        f'#!/bin/sh\nif [ "$1" = -version ]; then echo 25.0; exit 0; fi\n{body}\n', "utf-8"
+    )
+    script.chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+SUMMARY = """echo '[eva:summary] ====== ANALYSIS SUMMARY ======'
+echo '  50 functions analyzed (out of 50): 100% coverage.'
+echo '  No errors or warnings raised during the analysis.'
+echo '  0 alarms generated by the analysis.'"""
+HEAD = "printf 'directory\\tfile\\tline\\tfunction\\tproperty kind\\tstatus\\tproperty\\n'"
+FAILURES = {
+    "says nothing": "exit 0",
+    "is killed": f"{SUMMARY}\nkill -9 $$",
+    "fails": f"{SUMMARY}\nexit 1",
+    "writes no table": SUMMARY,
+    "writes an empty table": f"{HEAD} > properties.csv\n{SUMMARY}",
+    "has shown too little": (
+        f"{HEAD} > properties.csv\n"
+        "printf '.\\tprove_api.c\\t9\\tend\\tuser check\\tValid\\tx\\n' >> properties.csv\n"
+        f"{SUMMARY}"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_tool_that_fails_proves_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", fake(tmp_path, FAILURES[name]))
+    proof = prove(plan_of(XOR))
+    assert not proof.proven
+    assert not any(run.proven for run in proof.runs)
+
+
+def test_a_proof_without_a_run_proves_nothing() -> None:
+    proof = Proof("m", "d", "0", "25", {}, {}, ASSUMPTIONS, (), ())
+    assert not proof.proven
+
+
+# --- the certificate and the command ------------------------------------------------------------
+
+
+def invoke(*words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, ["prove", *words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_command_proves_and_writes_a_certificate(tmp_path: Path) -> None:
+    target = tmp_path / "proof.json"
+    code, out, _ = invoke("xor", "--certificate", str(target))
+    assert code == 0
+    assert "xor_net: proven for int of 32 and 16 bits" in out
+    told = json.loads(target.read_text("utf-8"))
+    assert told["proven"] is True
+    made = plan_of(XOR)
+    files = {n: text for n, text in render(made).items() if n.startswith("xor_net")}
+    assert told["files"] == {name: sha256(text) for name, text in files.items()}
+    assert told["ranges"]["W1"] == [-32767, 32767]
+    assert told["frama_c"].startswith("25")
+    assert told["assumptions"] == list(ASSUMPTIONS)
+    for run in told["runs"]:
+        assert "-warn-signed-downcast" in run["command"]
+        assert run["checks"][0] == run["checks"][1] > 0
+        assert run["functions"][0] == run["functions"][1] > 0
+
+
+def test_json_and_an_analysis_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", fake(tmp_path, "echo 'User Error: none of this'; exit 4"))
+    code, out, _ = invoke("xor", "--json", "--int", "32")
+    assert code == 1
+    told = json.loads(out)
+    assert told["proven"] is False
+    problem = "Frama-C ends with status 4: User Error: none of this"
+    assert [run["problems"][0] for run in told["runs"]] == [problem, problem]
+    code, out, _ = invoke("xor", "--int", "32")
+    assert code == 1
+    assert "xor_net: NOT proven" in out
+    assert problem in out
+
+
+def test_alarms_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = changed("xor_net_store.c", SIZE_CHECK, "")
+    monkeypatch.setattr(prove_module, "render", lambda made: files)
+    code, out, _ = invoke("xor", "--int", "32")
+    assert code == 1
+    assert re.search(r"xor_net_store\.c:\d+: mem_access in xor_net_load: \\valid_read", out)
+
+
+def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, _, err = invoke("mnist", "--int", "16")
+    assert code == 2
+    assert "196521 bytes cannot exist (limit 65535); prove it with 32 bits" in err
+    assert invoke("xor", "--inference-only")[0] == 2
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = invoke("xor")
+    assert code == 2
+    assert "sudo apt install frama-c-base" in err
+    with pytest.raises(ProverError):
+        prove(plan_of(XOR))
+
+
+def test_trained_weights_in_flash(tmp_path: Path) -> None:
+    net = pg.build(XOR, engine="numpy")
+    net.set_weights(some_weights(XOR))
+    net.save(tmp_path / "w.pkt")
+    code, out, _ = invoke("xor", "--weights", str(tmp_path / "w.pkt"), "--inference-only")
+    assert code == 0, out
