@@ -179,7 +179,7 @@ def state_lines(program: Program) -> dict[str, Any]:
         if state.proven.high < INT_LIMITS[state.dtype][1]:
             beyond.append(f"payload[{offset}] > {unsigned(state.proven.high)}")
         offset += stored_bytes(state)
-    return {"save_states": save, "load_states": load, "state_beyond": " || ".join(beyond)}
+    return {"save_states": save, "load_states": load, "states_beyond": beyond}
 
 
 def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
