@@ -116,6 +116,7 @@ static void digits_dense_forward_int8_64_64(
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
+    /*@ loop unroll 64u; */
     for (i = 0; i < 64u; i++) {
         const int16_t *const row = W + (size_t)i * 64u;
         const int32_t input = x[i];
@@ -167,6 +168,7 @@ static void digits_dense_forward_int8_64_32(
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
+    /*@ loop unroll 64u; */
     for (i = 0; i < 64u; i++) {
         const int16_t *const row = W + (size_t)i * 32u;
         const int32_t input = x[i];
@@ -218,6 +220,7 @@ static void digits_dense_forward_int8_32_10(
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
+    /*@ loop unroll 32u; */
     for (i = 0; i < 32u; i++) {
         const int16_t *const row = W + (size_t)i * 10u;
         const int32_t input = x[i];

@@ -310,6 +310,7 @@ static void fashion_mnist_error_softmax_10(
         total += e[c];
     }
     half = fashion_mnist_div_trunc_i32(total, 2);
+    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
         /* 3. |scaled| <= 8552187, limit 2147483647 */
         const int32_t scaled = (int32_t)e[c] * 256 + half;

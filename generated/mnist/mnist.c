@@ -116,6 +116,7 @@ static void mnist_dense_forward_int8_784_100(
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
+    /*@ loop unroll 784u; */
     for (i = 0; i < 784u; i++) {
         const int16_t *const row = W + (size_t)i * 100u;
         const int32_t input = x[i];
@@ -167,6 +168,7 @@ static void mnist_dense_forward_int8_100_50(
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
+    /*@ loop unroll 100u; */
     for (i = 0; i < 100u; i++) {
         const int16_t *const row = W + (size_t)i * 50u;
         const int32_t input = x[i];
@@ -218,6 +220,7 @@ static void mnist_dense_forward_int8_50_10(
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
+    /*@ loop unroll 50u; */
     for (i = 0; i < 50u; i++) {
         const int16_t *const row = W + (size_t)i * 10u;
         const int32_t input = x[i];

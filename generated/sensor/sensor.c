@@ -116,6 +116,7 @@ static void sensor_dense_forward_int8_16_20(
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
+    /*@ loop unroll 16u; */
     for (i = 0; i < 16u; i++) {
         const int16_t *const row = W + (size_t)i * 20u;
         const int32_t input = x[i];
@@ -167,6 +168,7 @@ static void sensor_dense_forward_int8_20_4(
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
+    /*@ loop unroll 20u; */
     for (i = 0; i < 20u; i++) {
         const int16_t *const row = W + (size_t)i * 4u;
         const int32_t input = x[i];

@@ -110,6 +110,7 @@ static void sensor_error_softmax_4(
         total += e[c];
     }
     half = sensor_div_trunc_i32(total, 2);
+    /*@ loop unroll 4u; */
     for (c = 0; c < 4u; c++) {
         /* 3. |scaled| <= 8453886, limit 2147483647 */
         const int32_t scaled = (int32_t)e[c] * 256 + half;
