@@ -59,17 +59,19 @@ def claims(program: Program, places: Places) -> dict[str, Any]:
             members.append(claim(field.name, array, field.type, field.count, held[field.name]))
     y, label = program.buffers[program.output], program.expects == "label"
     kind = "uint16_t" if label else f"{program.name}_target_t"
-    count = program.batch * (1 if label else program.classes)
+    rows = program.batch if program.training else 1
+    count = rows * (1 if label else program.classes)
     outputs = held[places.member[program.output]]
     return {
         "claims": tuple(members),
         "widening": ", ".join(map(str, thresholds(program, members))),
         "output_claim": claim("output", "y", c_type(y.dtype), y.size, outputs),
-        "proof_rows": program.batch if program.training else 1,
+        "proof_rows": rows,
         "proof_expected": f"{kind} expected[{count}]",
         "proof_expected_type": kind,
         "proof_expected_count": count,
-        "proof_step": "expected[0]" if label else "expected",
+        "proof_one": f"x + {rows - 1}u * {program.name.upper()}_INPUT_SIZE",
+        "proof_step": "expected[0]" if label else f"expected + {count - program.classes}u",
         "proof_sets": expected_sets(program) if program.training else (),
     }
 
