@@ -138,11 +138,13 @@ def parameter_type(program: Program) -> str:
 def parameter_bytes(program: Program) -> dict[str, Any]:
     """How weights and biases are stored."""
     dtype = parameter_type(program)
+    width = item_bytes(c_type(dtype))
     return {
         "parameter_type": c_type(dtype),
-        "parameter_bits": item_bytes(c_type(dtype)) * 8,
-        "parameter_bytes": unsigned(item_bytes(c_type(dtype))),
-        "two_bytes": item_bytes(c_type(dtype)) == 2,
+        "parameter_bits": width * 8,
+        "parameter_bytes": unsigned(width),
+        "two_bytes": width == 2,
+        "put_high_byte": ("*blob++ = (uint8_t)((uint16_t)bits >> 8);",) if width == 2 else (),
         "get_parameter": f"{program.name}_get_{short_type(dtype)}",
         "get_parameter_template": f"_get_{short_type(dtype)}.j2",
     }
@@ -168,7 +170,9 @@ def state_lines(program: Program) -> dict[str, Any]:
         if state.proven.high < INT_LIMITS[state.dtype][1]:
             beyond.append(f"payload[{offset}] > {unsigned(state.proven.high)}")
         offset += stored_bytes(state)
-    return {"save_states": save, "load_states": load, "state_beyond": " || ".join(beyond)}
+    refusal = f"    return {program.name.upper()}_ERR_RANGE;"
+    check = [f"if ({' || '.join(beyond)}) {{", refusal, "}"] if beyond else []
+    return {"save_states": save, "load_states": load, "check_states": check}
 
 
 def contract(program: Program, memory: Sequence[MemoryRow]) -> dict[str, Any]:
@@ -339,6 +343,7 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
         "rate": rate.name,
         "full_rate": unsigned(full),
         "lower_rate": unsigned(lower),
+        "rate_type": c_type(rate.dtype),
         "selftest_batch": unsigned(vectors.batch),
         "selftest_values": unsigned(vectors.batch * program.buffers[program.input].size),
         "selftest_forward": unsigned(FORWARD_SAMPLES),
