@@ -352,6 +352,16 @@ def own_feedback(seed: int, layer: int, n_out: int, n_classes: int, r: int) -> I
     return uniform_tensor(seed, FEEDBACK + layer, n_classes, n_out, r)
 
 
+def own_dropout(n_in: int) -> int:
+    """Eighths of the inputs, where nothing else is asked for."""
+    return 3 if n_in >= 256 else 2 if n_in >= 96 else 1 if n_in >= 12 else 0
+
+
+def own_shift(n_in: int, wide: int) -> int:
+    """The shift of a layer's sums, where nothing else is asked for; `wide`: from 48 inputs on."""
+    return wide if n_in >= 48 else wide - 1 if n_in >= 12 else wide - 2
+
+
 def tanh_with_slope(z: Ints) -> tuple[Ints, Ints]:
     """PocketTanh and four times its slope."""
     size = np.abs(z)
@@ -383,21 +393,28 @@ class CrossEntropyNetwork:
     """A multilayer perceptron by softmax cross-entropy and direct feedback alignment.
 
     `R` holds a matrix for each hidden layer. Dropout is in eighths of the inputs. `only_bytes`:
-    W and b are the forward weights themselves, of which training cannot keep more.
+    W and b are the forward weights themselves, of which training cannot keep more. None: derived
+    from how many inputs there are.
     """
 
     W: list[Ints]
     b: list[Ints]
     R: list[Ints]
     seed: int
-    dropout: int
+    dropout: int | None
     rate: int
     rate_shift: int
     stochastic: bool = False
     only_bytes: bool = False
-    activation_shift: int = 7
-    output_shift: int = 9
+    activation_shift: int | None = None
+    output_shift: int | None = None
     step: int = 0
+
+    def __post_init__(self) -> None:
+        if self.dropout is None:
+            self.dropout = own_dropout(len(self.W[0]))
+        if self.output_shift is None:
+            self.output_shift = own_shift(len(self.W[-1]), 9)
 
     @property
     def limit(self) -> int:
@@ -412,7 +429,8 @@ class CrossEntropyNetwork:
         for W, b in zip(self.W, self.b, strict=True):
             w, c = (W, b) if self.only_bytes else (W >> 8, b >> 8)
             acc = fits32(product(a, w) + BIAS_INPUT * c)
-            z = (acc + 2 ** (self.activation_shift - 1)) >> self.activation_shift
+            shift = self.activation_shift or own_shift(len(W), 7)
+            z = (acc + 2 ** (shift - 1)) >> shift
             a, slope = tanh_with_slope(z)
             trace.h.append(acc)
             trace.a.append(a)

@@ -101,8 +101,7 @@ MODELS = {
 
 def some_weights(model: pg.Model, largest: int = 50, seed: int = 1) -> dict[str, np.ndarray]:
     """Random weights and biases of a model, by their largest value in the forward pass."""
-    if model.rule.int8 is not None:
-        largest *= model.rule.int8.fraction
+    largest *= model.fraction
     rng = np.random.default_rng(seed)
     sizes = [model.input.features, *(layer.units for layer in model.layers)]
     made = {}

@@ -39,6 +39,15 @@ SINGLE_SUMS = {  # what each kernel adds up, by the names of its accumulators
     "fill_zero": set(),
     "copy_table": set(),
     "draw_uniform": set(),
+    "scale_kept": {"product"},
+    "dropout": set(),
+    "dense_forward_int8": {"h"},
+    "pocket_tanh_int8": {"rounded"},
+    "error_softmax": {"rounded", "total", "scaled"},
+    "slope_multiply": {"product"},
+    "dense_update_rows": {"gradient", "scaled", "moved"},
+    "step_key": set(),
+    "count_step": set(),
 }
 
 
@@ -63,7 +72,7 @@ def limit(p: Program, name: str) -> int:
 
 
 def steps(p: Program) -> list[Step]:
-    return [*p.init, *p.forward, *p.train]
+    return [*p.init, *p.forward, *p.learning_forward, *p.train]
 
 
 # --- ranges -------------------------------------------------------------------------------------
@@ -321,6 +330,12 @@ MODELS = {
     "wide": ((784, 300, 10), None, pg.DFA(wide_sums=True)),
     "vector": ((30, 20, 3), ("pocket_relu8bit", "identity"), pg.DFA(target="vector")),
     "sigmoid": ((30, 20, 3), ("pocket_leakyrelu", "pocket_sigmoid"), pg.Backprop()),
+    "softmax": ((30, 20, 3), (TANH, "identity"), pg.CrossEntropyDFA()),
+    "bytes": (
+        (30, 20, 3),
+        (TANH, "identity"),
+        pg.CrossEntropyDFA(weights="int8", rounding="stochastic", feedback="seeded", dropout=0),
+    ),
 }
 
 

@@ -211,7 +211,7 @@ def test_the_targets_know_the_blob() -> None:
     for subject in SUBJECTS:
         rule = subject.model.rule
         program = pg.build(subject.model, engine="numpy").program
-        width = 2 if rule.int8 is None or rule.weights == "int16" else 1
+        width = 1 if getattr(rule, "weights", "") == "int8" else 2
         state_bytes = 1 if rule.rate_state == "lr_shift" else 5
         weights = width * sum(b.size for b in program.parameters)
         assert blob_size(program) == 24 + weights + state_bytes

@@ -319,7 +319,8 @@ def test_the_storage_order_of_initial_weights_and_feedback() -> None:
 
 
 def own_network(dims: list[int], **parameters: object) -> oracle.CrossEntropyNetwork:
-    """Weights and biases that read as 0, feedback of 1, no dropout."""
+    """Weights and biases that read as 0, feedback of 1, no dropout, shifts 7 and 9."""
+    parameters = {"activation_shift": 7, "output_shift": 9} | parameters
     pairs = list(pairwise(dims))
     return oracle.CrossEntropyNetwork(
         W=[np.full(pair, 0 if parameters.get("only_bytes") else 128) for pair in pairs],
@@ -388,6 +389,16 @@ def test_how_own_weights_start(n_in: int, r: int) -> None:
 def test_forward_weights_of_one_byte_start_at_1_where_inputs_are_many() -> None:
     W, _ = oracle.own_start(1, 1, 4000, 1, only_bytes=True)
     assert set(W.reshape(-1).tolist()) == {-1, 1}
+
+
+def test_what_follows_from_the_number_of_inputs() -> None:
+    inputs = [1, 11, 12, 47, 48, 95, 96, 255, 256, 784]
+    assert [oracle.own_dropout(n) for n in inputs] == [0, 0, 1, 1, 1, 1, 2, 2, 3, 3]
+    assert [oracle.own_shift(n, 7) for n in inputs] == [5, 5, 6, 6, 7, 7, 7, 7, 7, 7]
+    net = own_network([48, 30, 2], dropout=None, activation_shift=None, output_shift=None)
+    assert (net.dropout, net.output_shift) == (1, 8)
+    net.b = [oracle.ints([256] * 30), oracle.ints([0, 0])]  # 64 / 128 rounds up to 1, twice that 2
+    assert set(net.forward(np.zeros((1, 48))).a[0][0].tolist()) == {2}
 
 
 def test_a_step_of_the_output_layer_by_hand() -> None:

@@ -87,7 +87,7 @@ def test_nothing_that_training_reads_later_is_shared() -> None:
         member = locate(program).member
         kept = [b.name for b in program.buffers.values() if b.name in member and b.kept]
         assert len({member[name] for name in kept}) == len(kept)
-        letters = "Wbhag" if library.model.rule.int8 is None else "Wbaf"
+        letters = "Wbaf" if library.model.rule.rate_state == "rate" else "Wbhag"
         states = {state.name for state in program.states}
         assert {f"{letter}1" for letter in letters} | {"e", "delta1"} | states <= set(kept)
 
