@@ -1,8 +1,8 @@
-"""Mutants that no test catches, and why: file, line before, line after.
+"""Mutants that no test catches: name, the line that the fault makes, and why it is not seen.
 
 "Same": no input can tell the two programs apart. "Missed": it could be told, and is not.
 """
 
 from __future__ import annotations
 
-SURVIVORS: dict[tuple[str, str, str], str] = {}
+SURVIVORS: dict[str, tuple[str, str]] = {}
