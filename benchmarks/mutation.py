@@ -103,7 +103,7 @@ C_RULES: tuple[tuple[str, str, New], ...] = (
     ("rounding", r"return n / d;", "return (n + d / 2) / d;"),
     ("no check", rf"if \((?![01]\)){CONDITION}*?\) \{{(?=\n)", "if (0) {"),
     ("half a check", rf"(?<= \|\| ){CONDITION}+?(?=\) \{{\n|\s+\|\|)", "0"),
-    ("swapped", r"\? ([^:?;{}]+) : ([^:?;{}]+?)(?=[;)])", r"? \2 : \1"),
+    ("swapped", r"\? (-?[\w.]+) : (-?[\w.]+)(?=[;)])", r"? \2 : \1"),
     ("not complemented", r" \^ 0xffffffffUL", ""),
     ("no statement", r"^( +)(?!return|const|typedef|\w+_t |int |volatile|extern)"
      r"[\w*](?:[^;{}%\n]|\{\{[^{}]*\}\})*;(?=\n| /\*)", r"\1;"),
