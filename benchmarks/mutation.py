@@ -25,23 +25,24 @@ import argparse
 import ast
 import contextlib
 import hashlib
+import importlib
 import itertools
 import json
 import os
-import queue
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NoReturn
 
 from mutation_survivors import SURVIVORS
 
@@ -86,7 +87,8 @@ CONDITION = r"(?:[^;{}|]|\|\||\{\{[^{}]*\}\})"
 C_RULES: tuple[tuple[str, str, New], ...] = (
     *COMPARISONS,
     *ARITHMETIC,
-    ("no cast", rf"\({TYPE}\)(?=[\w({{])", ""),
+    # Before a shift it tells the reader what the operand is anyway: no mutant.
+    ("no cast", rf"\({TYPE}\)(?!\w+ >>)(?=[\w({{])", ""),
     ("loop start", r"(?<=for \()(\w+) = ([01]);", lambda m: f"{m[1]} = {1 - int(m[2])};"),
     ("loop end", r"(?<=; )(\w+) < ([^;]+);", r"\1 + 1 < \2;"),
     ("loop end", r"(?<=; )(\w+) < ([^;]+);", r"\1 < \2 + 1;"),
@@ -297,83 +299,129 @@ def own_tests(file: str, root: Path) -> list[str]:
     return [test for test in tests if (root / test).exists()]
 
 
-class Bench:
-    """Copies of the project, one for each mutant that is under test at a time."""
+def rounds_of(mutant: Mutant) -> list[list[str]]:
+    """Its own tests, then the rest."""
+    own = own_tests(mutant.file, ROOT)
+    names = KERNEL_REST if re.search("/(kernels|intmath)/", mutant.file) else REST
+    rest = [test for name in names if (test := f"tests/test_{name}.py") not in own]
+    return [tests for tests in (own, rest) if tests]
 
-    def __init__(self, jobs: int) -> None:
-        self.jobs = jobs
-        self.base = Path(tempfile.mkdtemp(prefix="mutation-")).resolve()
-        self.copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
-        self.healthy: dict[tuple[str, ...], float] = {}  # seconds of tests without a fault
-        self.locks: dict[tuple[str, ...], threading.Lock] = {}
-        for number in range(jobs):
-            copy = self.base / f"copy{number}"
-            copy.mkdir()
-            for name in COPIED:
-                if (ROOT / name).is_dir():
-                    ignore = shutil.ignore_patterns("__pycache__", ".*")
-                    shutil.copytree(ROOT / name, copy / name, ignore=ignore)
-                else:
-                    shutil.copy(ROOT / name, copy / name)
-            self.copies.put(copy)
 
-    def close(self) -> None:
-        shutil.rmtree(self.base, ignore_errors=True)
+def outcomes(
+    mutants: Sequence[Mutant],
+    jobs: int,
+    rounds: Callable[[Mutant], list[list[str]]] = rounds_of,
+    patience: float = PATIENCE,
+) -> Iterator[Outcome]:
+    """Outcomes as they come, of as many workers as there are jobs."""
+    base = Path(tempfile.mkdtemp(prefix="mutation-")).resolve()
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), Worker.start, (base,))
+    try:
+        waiting = [pool.submit(Worker.attempt, m, rounds(m), patience) for m in mutants]
+        for future in as_completed(waiting):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+        shutil.rmtree(base, ignore_errors=True)
 
-    def run(self, mutants: Sequence[Mutant]) -> Iterator[Outcome]:
-        """Outcomes as they come."""
-        done: queue.SimpleQueue[Outcome | Exception] = queue.SimpleQueue()
 
-        def attempt(mutant: Mutant) -> None:
-            copy = self.copies.get()
-            try:
-                done.put(self.outcome(mutant, copy))
-            except Exception as error:  # noqa: BLE001 - handed over to the one who waits
-                done.put(error)
-            finally:
-                self.copies.put(copy)
+class Worker:
+    """A process with a copy of the project, which has imported what is slow to import.
 
-        with ThreadPoolExecutor(self.jobs) as pool:
-            waiting = [pool.submit(attempt, mutant) for mutant in mutants]
-            try:
-                for _ in mutants:
-                    outcome = done.get()
-                    if isinstance(outcome, Exception):
-                        raise outcome
-                    yield outcome
-            finally:
-                for future in waiting:
-                    future.cancel()
+    Tests run in forks of it.
+    """
 
-    def outcome(self, mutant: Mutant, copy: Path) -> Outcome:
-        """Both rounds of tests, as far as they are needed."""
-        own = own_tests(mutant.file, ROOT)
-        names = KERNEL_REST if re.search("/(kernels|intmath)/", mutant.file) else REST
-        rest = [test for name in names if (test := f"tests/test_{name}.py") not in own]
+    copy: Path
+    healthy: dict[str, float]  # seconds of tests without a fault
+
+    @classmethod
+    def start(cls, base: Path) -> None:
+        for name in (
+            "cffi",
+            "click",
+            "hypothesis.extra.numpy",
+            "jinja2",
+            "pytest",
+            "rich.progress",
+        ):
+            importlib.import_module(name)
+        cls.copy, cls.healthy = base / str(os.getpid()), {}
+        cls.copy.mkdir()
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                ignore = shutil.ignore_patterns("__pycache__", ".*")
+                shutil.copytree(ROOT / name, cls.copy / name, ignore=ignore)
+            else:
+                shutil.copy(ROOT / name, cls.copy / name)
+
+    @classmethod
+    def attempt(cls, mutant: Mutant, rounds: list[list[str]], patience: float) -> Outcome:
+        """Rounds of tests until one fails; first each without the fault, once, where all pass."""
         spent = 0.0
-        for tests in (own, rest):
-            if not tests:
-                continue
-            limit = max(PATIENCE, 10 * self.seconds_without_a_fault(copy, tuple(tests)))
+        for tests in rounds:
+            if (known := " ".join(tests)) not in cls.healthy:
+                started = time.monotonic()
+                status, said = cls.run(tests, 3600)
+                if status != 0:
+                    raise UnhealthyError(*judged(status, said)[1:])
+                cls.healthy[known] = time.monotonic() - started
             started = time.monotonic()
-            with changed(copy / mutant.file, mutant):
-                status, said = pytest(copy, tests, limit)
+            with changed(cls.copy / mutant.file, mutant):
+                status, said = cls.run(tests, max(patience, 10 * cls.healthy[known]))
             spent += time.monotonic() - started
             if status != 0:
-                verdict, by, detail = judged(status, said)
-                return Outcome(mutant.name, verdict, by, detail, round(spent, 1))
+                return Outcome(mutant.name, *judged(status, said), round(spent, 1))
         return Outcome(mutant.name, "survived", "", "", round(spent, 1))
 
-    def seconds_without_a_fault(self, copy: Path, tests: tuple[str, ...]) -> float:
-        """How long these tests take; they are run only once, and must pass."""
-        with self.locks.setdefault(tests, threading.Lock()):
-            if tests not in self.healthy:
-                started = time.monotonic()
-                status, said = pytest(copy, tests, 3600)
-                if status != 0:
-                    raise UnhealthyError(judged(status, said)[1:])
-                self.healthy[tests] = time.monotonic() - started
-        return self.healthy[tests]
+    @classmethod
+    def run(cls, tests: Sequence[str], limit: float) -> tuple[int | None, str]:
+        """Status and output of tests in the copy; the status is None after limit seconds."""
+        scratch = cls.copy / "scratch"
+        scratch.mkdir()
+        process = os.fork()
+        if not process:
+            cls.in_the_fork(tests, scratch)
+        deadline, ended = time.monotonic() + limit, 0
+        while not ended and time.monotonic() < deadline:
+            time.sleep(0.02)
+            ended, status = os.waitpid(process, os.WNOHANG)
+        if not ended:
+            os.killpg(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+        said = (scratch / "output").read_text("utf-8", "replace")
+        shutil.rmtree(scratch, ignore_errors=True)
+        return os.waitstatus_to_exitcode(status) if ended else None, said
+
+    @classmethod
+    def in_the_fork(cls, tests: Sequence[str], scratch: Path) -> NoReturn:
+        """pytest, and the end of the process."""
+        status = 70
+        try:
+            os.setsid()
+            output = os.open(scratch / "output", os.O_WRONLY | os.O_CREAT)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            os.chdir(cls.copy)
+            sys.path.insert(0, str(cls.copy))
+            os.environ |= {
+                "PYTHONPATH": str(cls.copy),
+                "POCKETGEN_CACHE": str(cls.copy.parent / "cache"),  # compiled models, by their text
+                "POCKETGEN_REQUIRE_ALL": "1",
+                "POCKETGEN_EXAMPLES": "20",
+                "TMPDIR": str(scratch),
+            }
+            import pytest
+
+            status = pytest.main(
+                ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist",
+                 "-W", "ignore::pytest.PytestAssertRewriteWarning", *tests]
+            )  # fmt: skip
+        except BaseException:  # noqa: BLE001 - told in the output
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(status))
 
 
 SECONDS = itertools.count(1)
@@ -392,36 +440,6 @@ def changed(path: Path, mutant: Mutant) -> Iterator[None]:
     finally:
         path.write_text(text, "utf-8")
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
-def pytest(copy: Path, tests: Sequence[str], limit: float) -> tuple[int | None, str]:
-    """Status and output of tests in a copy; the status is None after limit seconds."""
-    scratch = copy / "scratch"
-    scratch.mkdir()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(copy),
-        "POCKETGEN_CACHE": str(copy.parent / "cache"),  # compiled models, by their text
-        "POCKETGEN_REQUIRE_ALL": "1",
-        "POCKETGEN_EXAMPLES": "20",
-        "OPENBLAS_NUM_THREADS": "1",
-        "TMPDIR": str(scratch),
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=short", "-p", "no:cacheprovider",
-               "-p", "no:xdist", *tests]  # fmt: skip
-    with subprocess.Popen(
-        command, cwd=copy, env=environment, text=True, errors="replace", start_new_session=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
-        try:
-            said, _ = process.communicate(timeout=limit)
-            status: int | None = process.returncode
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            said, _ = process.communicate()
-            status = None
-    shutil.rmtree(scratch, ignore_errors=True)
-    return status, said
 
 
 # What the compiler, jinja2 or Python says of text that is no program.
@@ -487,9 +505,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             done[known.name] = known
     if asked.known:
         done |= {m.name: Outcome(m.name, "survived", "", "", 0.0) for m in mutants if m.why}
-    bench = Bench(asked.jobs)
     try:
-        for outcome in bench.run([m for m in mutants if m.name not in done]):
+        for outcome in outcomes([m for m in mutants if m.name not in done], asked.jobs):
             done[outcome.name] = outcome
             if asked.partial:
                 with asked.partial.open("a", encoding="utf-8") as file:
@@ -499,14 +516,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UnhealthyError as error:
         print(f"mutation.py: the tests fail without a fault: {error}", file=sys.stderr)
         return 2
-    finally:
-        bench.close()
     text, counts = report(mutants, done, len(every))
     if asked.write:
         RESULT.write_text(text, "utf-8")
     if asked.json:
-        outcomes = [asdict(done[m.name]) for m in mutants]
-        print(json.dumps({**counts, "outcomes": outcomes}, indent=1))
+        print(json.dumps({**counts, "outcomes": [asdict(done[m.name]) for m in mutants]}, indent=1))
     else:
         print(" ".join(f"{name} {count}" for name, count in counts.items()))
     programs = counts["caught"] + counts["survived"]

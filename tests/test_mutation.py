@@ -104,45 +104,39 @@ def test_the_sample_takes_every_file_in_turn() -> None:
 # --- verdicts -----------------------------------------------------------------------------------
 
 
-def verdict(before: str, after: str, monkeypatch: pytest.MonkeyPatch) -> mutation.Outcome:
+def verdict(before: str, after: str, **patience: float) -> mutation.Outcome:
     """Of one more fault in fill_zero.c.j2, by its own test alone."""
     text = (repository_root / FILL_ZERO).read_text("utf-8")
     start = text.index(before)
     fault = mutation.Mutant(FILL_ZERO, "", start, start + len(before), after, before, after, 1)
-    monkeypatch.setattr(mutation, "KERNEL_REST", ())
-    bench = mutation.Bench(1)
-    try:
-        (outcome,) = bench.run([fault])
-    finally:
-        bench.close()
+    own = ["tests/kernels/test_fill_zero.py"]
+    (outcome,) = mutation.outcomes([fault], 1, lambda m: [own], **patience)
     assert (repository_root / FILL_ZERO).read_text("utf-8") == text
-    assert not bench.base.exists()
     return outcome
 
 
-def test_a_harmless_change_survives(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verdict("else a compiler", "or a compiler", monkeypatch).verdict == "survived"
+def test_a_harmless_change_survives() -> None:
+    assert verdict("else a compiler", "or a compiler").verdict == "survived"
 
 
-def test_a_fault_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcome = verdict("= 0; /*", "= 1; /*", monkeypatch)
+def test_a_fault_is_caught() -> None:
+    outcome = verdict("= 0; /*", "= 1; /*")
     assert (outcome.verdict, outcome.by) == ("caught", "tests/kernels/test_fill_zero.py")
 
 
-def test_an_endless_loop_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mutation, "PATIENCE", 20.0)
-    outcome = verdict("i++", "i += 0", monkeypatch)
+def test_an_endless_loop_is_caught() -> None:
+    outcome = verdict("i++", "i += 0", patience=20.0)
     assert (outcome.verdict, outcome.by) == ("caught", "a time limit")
 
 
-def test_no_program_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert verdict("uint32_t i;", "", monkeypatch).verdict == "refused"
+def test_no_program_is_refused() -> None:
+    assert verdict("uint32_t i;", "").verdict == "refused"
 
 
-def test_tests_that_fail_without_a_fault_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mutation, "own_tests", lambda file, root: ["tests/kernels/test_none.py"])
+def test_tests_that_fail_without_a_fault_are_told() -> None:
+    fault = mutation.Mutant(FILL_ZERO, "", 0, 0, "", "", "", 1)
     with pytest.raises(mutation.UnhealthyError):
-        verdict("= 0; /*", "= 1; /*", monkeypatch)
+        list(mutation.outcomes([fault], 1, lambda m: [["tests/kernels/test_none.py"]]))
 
 
 @pytest.mark.parametrize(
