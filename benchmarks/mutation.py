@@ -5,8 +5,8 @@ shifted by one, `<` for `<=`, a loop that ends too early, a bias or a check of a
 mutant goes into a copy of the project, where the tests run, the cheapest first, until one fails:
 
 its own     tests/kernels/test_K.py (UBSan, -Werror) or the test file of the module
-the rest    bounds, structure, the self-tests where int has 16 bits, plan, random models against
-            the oracle; if it is no kernel also models, blobs, rendering, the public interface
+the rest    bounds, structure, self-tests where int has 16 bits, plan, random models against the
+            oracle; for what puts kernels together also models, blobs and the public interface
 
 A mutant that is no program (C that does not compile, Python without a name) is "refused" and not
 counted. The comparison with generated/ is no part of this: it would notice harmless changes too.
@@ -49,10 +49,11 @@ from mutation_survivors import SURVIVORS
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "mutation.md"
 COPIED = ("pocketgen", "templates", "tests", "pyproject.toml", "README.md")
-# What else is run, the cheapest first: for kernels, and for everything else.
-KERNEL_REST = ("bounds", "structure", "avr", "plan", "agreement")
-REST = ("bounds", "model", "structure", "avr", "intmath", "agreement", "store", "plan", "render",
-        "net")  # fmt: skip
+# What else is run, the cheapest first: for what computes or is looked into by its own tests, and
+# for what puts it together.
+REST = ("bounds", "structure", "avr", "plan", "agreement")
+MORE_REST = ("bounds", "model", "structure", "avr", "agreement", "plan", "store", "net")
+LOOKED_INTO = re.compile(r"/kernels/|/intmath|bounds|store")
 REQUIRED = 0.95  # of the mutants that are programs, when there are at least
 ENOUGH = 200
 PATIENCE = 60.0  # seconds, or ten times what tests take without a fault
@@ -302,7 +303,7 @@ def own_tests(file: str, root: Path) -> list[str]:
 def rounds_of(mutant: Mutant) -> list[list[str]]:
     """Its own tests, then the rest."""
     own = own_tests(mutant.file, ROOT)
-    names = KERNEL_REST if re.search("/(kernels|intmath)/", mutant.file) else REST
+    names = REST if LOOKED_INTO.search(mutant.file) else MORE_REST
     rest = [test for name in names if (test := f"tests/test_{name}.py") not in own]
     return [tests for tests in (own, rest) if tests]
 
@@ -332,7 +333,6 @@ class Worker:
     """
 
     copy: Path
-    healthy: dict[str, float]  # seconds of tests without a fault
 
     @classmethod
     def start(cls, base: Path) -> None:
@@ -345,8 +345,11 @@ class Worker:
             "rich.progress",
         ):
             importlib.import_module(name)
-        cls.copy, cls.healthy = base / str(os.getpid()), {}
+        cls.copy = base / str(os.getpid())
         cls.copy.mkdir()
+        cc = cls.copy / "cc"  # a fault shows without optimization, sooner
+        cc.write_text(f'#!/bin/sh\nexec {os.environ.get("CC") or "cc"} "$@" -O0\n')
+        cc.chmod(0o755)
         for name in COPIED:
             if (ROOT / name).is_dir():
                 ignore = shutil.ignore_patterns("__pycache__", ".*")
@@ -359,15 +362,16 @@ class Worker:
         """Rounds of tests until one fails; first each without the fault, once, where all pass."""
         spent = 0.0
         for tests in rounds:
-            if (known := " ".join(tests)) not in cls.healthy:
+            healthy = cls.copy.parent / "_".join(Path(test).stem for test in tests)
+            if not healthy.exists():
                 started = time.monotonic()
                 status, said = cls.run(tests, 3600)
                 if status != 0:
                     raise UnhealthyError(*judged(status, said)[1:])
-                cls.healthy[known] = time.monotonic() - started
+                healthy.write_text(str(time.monotonic() - started))
             started = time.monotonic()
             with changed(cls.copy / mutant.file, mutant):
-                status, said = cls.run(tests, max(patience, 10 * cls.healthy[known]))
+                status, said = cls.run(tests, max(patience, 10 * float(healthy.read_text())))
             spent += time.monotonic() - started
             if status != 0:
                 return Outcome(mutant.name, *judged(status, said), round(spent, 1))
@@ -407,7 +411,8 @@ class Worker:
                 "PYTHONPATH": str(cls.copy),
                 "POCKETGEN_CACHE": str(cls.copy.parent / "cache"),  # compiled models, by their text
                 "POCKETGEN_REQUIRE_ALL": "1",
-                "POCKETGEN_EXAMPLES": "20",
+                "POCKETGEN_EXAMPLES": "10",
+                "CC": str(cls.copy / "cc"),
                 "TMPDIR": str(scratch),
             }
             import pytest
@@ -482,7 +487,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sample", type=int, default=240, help="how many mutants (0: all)")
+    parser.add_argument("--sample", type=int, default=220, help="how many mutants (0: all)")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
     parser.add_argument("--only", default="", help="only mutants whose name holds this pattern")
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
