@@ -362,13 +362,15 @@ class Worker:
         """Rounds of tests until one fails; first each without the fault, once, where all pass."""
         spent = 0.0
         for tests in rounds:
-            healthy = cls.copy.parent / "_".join(Path(test).stem for test in tests)
+            healthy = cls.copy.parent / hashlib.sha256(" ".join(tests).encode()).hexdigest()
             if not healthy.exists():
                 started = time.monotonic()
                 status, said = cls.run(tests, 3600)
                 if status != 0:
                     raise UnhealthyError(*judged(status, said)[1:])
-                healthy.write_text(str(time.monotonic() - started))
+                part = healthy.with_suffix(f".{os.getpid()}")
+                part.write_text(str(time.monotonic() - started))
+                part.replace(healthy)  # for the other workers too
             started = time.monotonic()
             with changed(cls.copy / mutant.file, mutant):
                 status, said = cls.run(tests, max(patience, 10 * float(healthy.read_text())))
