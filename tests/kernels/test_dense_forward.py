@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kernels import single
 from kernels.single import INT8, INT16, Range, Twin, Variant, every, partial_sums, spanned
 from pocketgen.intmath import INT32_MAX
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_FORWARD
 
 SIZES = {"fan_in": 7, "fan_out": 4, "headroom": 0}
@@ -112,3 +113,7 @@ def test_where_nothing_comes_in_h_is_as_narrow_as_the_bias() -> None:
     twin = single.compile_all(nothing)["narrow"]
     assert twin.program.buffers["h"].dtype == "int16"
     twin.agree(by_hand, "extreme")
+
+
+def test_cost() -> None:
+    assert DENSE_FORWARD.cost({"fan_in": 7, "fan_out": 5}) == Cost(macs=35)

@@ -23,6 +23,7 @@ from kernels.single import (
     spanned,
 )
 from pocketgen.intmath import INT32_MAX
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_FORWARD, DENSE_FORWARD_WIDE
 
 SIZES = {"fan_in": 7, "fan_out": 4, "headroom": 0}
@@ -160,3 +161,7 @@ def test_a_block_is_the_longest_that_32_bits_hold(
     assert by_name["sum"].worst == block * largest <= by_name["sum"].limit
     assert by_name["sum"].dtype == ("int32" if block * largest <= INT32_MAX else "int64")
     assert by_name["total"].worst == fan_in * largest + 32767 <= by_name["total"].limit
+
+
+def test_cost() -> None:
+    assert DENSE_FORWARD_WIDE.cost({"fan_in": 7, "fan_out": 5}) == Cost(macs=35)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, every, partial_sums, spanned
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_INPUT_GRADIENT
 
 SIZES = {"fan_in": 6, "fan_out": 4}
@@ -61,3 +62,7 @@ def test_bound_is_exact(delta: Range) -> None:
     (accumulator,) = bound.accumulators
     assert bound.ranges["s"] == spanned(s for way in sums for s in way)
     assert accumulator.worst == max(abs(s) for way in sums for s in way)
+
+
+def test_cost() -> None:
+    assert DENSE_INPUT_GRADIENT.cost({"fan_in": 7, "fan_out": 5}) == Cost(macs=35)

@@ -22,6 +22,7 @@ from kernels.single import (
     partial_sums,
     trunc,
 )
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_UPDATE_BIAS, SGD_STEP
 
 
@@ -93,3 +94,7 @@ def test_bound_is_exact(delta: Range) -> None:
     (accumulator,) = DENSE_UPDATE_BIAS.bound(ranges, {"fan_out": 1, "batch": 3}).accumulators
     sums = [total for way in product(every(delta), repeat=3) for total in partial_sums(way)]
     assert accumulator.worst == max(map(abs, sums))
+
+
+def test_cost() -> None:
+    assert DENSE_UPDATE_BIAS.cost({"fan_out": 5, "batch": 3}) == Cost(divisions=5)

@@ -23,6 +23,7 @@ from kernels.single import (
     partial_sums,
     trunc,
 )
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_UPDATE_WEIGHTS, SGD_STEP
 
 UINT8 = Range(0, 255)
@@ -154,3 +155,9 @@ def test_a_gradient_of_just_minus_2_to_the_31() -> None:
     data["x"], data["delta"] = np.full((512, 1), -32768, np.int16), np.full((512, 1), 128, np.int16)
     data |= {"n": np.array(512, np.uint16), "lr_shift": np.array(0, np.uint8)}
     twin.agree(by_hand, data)
+
+
+def test_cost() -> None:
+    assert DENSE_UPDATE_WEIGHTS.cost({"fan_in": 7, "fan_out": 5, "batch": 3}) == Cost(
+        macs=105, divisions=35
+    )

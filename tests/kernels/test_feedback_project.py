@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, every, partial_sums, spanned
+from pocketgen.ir import Cost
 from pocketgen.kernels import FEEDBACK_PROJECT
 
 SIZES = {"classes": 4, "n": 6}
@@ -64,3 +65,7 @@ def test_bound_is_exact(e: Range, R: Range) -> None:
     (accumulator,) = bound.accumulators
     assert bound.ranges["s"] == spanned(s for way in sums for s in way)
     assert accumulator.worst == max(abs(s) for way in sums for s in way)
+
+
+def test_cost() -> None:
+    assert FEEDBACK_PROJECT.cost({"classes": 7, "n": 5}) == Cost(macs=35)

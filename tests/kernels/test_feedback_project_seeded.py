@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, drawn, every, partial_sums
+from pocketgen.ir import Cost
 from pocketgen.kernels import FEEDBACK_PROJECT, FEEDBACK_PROJECT_SEEDED
 
 SIZES = {"classes": 4, "n": 6, "key": 0x12345678, "limit": 32767}
@@ -78,3 +79,7 @@ def test_bound_is_exact_for_the_worst_matrix(e: Range) -> None:
     worst = max(abs(s) for way in sums for s in way)
     assert bound.ranges["s"] == Range.symmetric(worst)
     assert accumulator.worst == worst
+
+
+def test_cost() -> None:
+    assert FEEDBACK_PROJECT_SEEDED.cost({"classes": 7, "n": 5}) == Cost(macs=35)

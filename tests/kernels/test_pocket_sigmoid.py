@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT16, INT32, Range, Twin, Variant, every, spanned, trunc
+from pocketgen.ir import Cost
 from pocketgen.kernels import POCKET_SIGMOID
 
 SIZES = {"n": 5}
@@ -83,3 +84,7 @@ def test_bound_is_reached_by_every_long_enough_range() -> None:
     assert POCKET_SIGMOID.bound({"h": h}, SIZES).ranges == {
         name: spanned(values[0]) for name, values in by_hand([list(every(h))]).items()
     }
+
+
+def test_cost() -> None:
+    assert POCKET_SIGMOID.cost({"n": 7}) == Cost(divisions=7)

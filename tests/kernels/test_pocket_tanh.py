@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT16, INT32, Range, Twin, Variant, every, spanned, trunc
+from pocketgen.ir import Cost
 from pocketgen.kernels import POCKET_TANH
 
 SIZES = {"n": 5, "divisor": 256}
@@ -82,3 +83,7 @@ def test_bound_is_reached_and_never_exceeded(h: Range) -> None:
     assert bound.ranges["g"].union(slopes) == bound.ranges["g"]
     if h == Range(-700, 700):
         assert bound.ranges["g"] == slopes
+
+
+def test_cost() -> None:
+    assert POCKET_TANH.cost({"n": 7}) == Cost(divisions=7)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kernels import single
 from kernels.single import Range, Twin, Variant, every, limited, trunc
 from pocketgen.intmath import INT_LIMITS
+from pocketgen.ir import Cost
 from pocketgen.kernels import SCALE_FEATURES
 
 PLAIN = {"n": 6, "divisor": 2**8, "low": -127, "high": 127}
@@ -83,3 +84,7 @@ def test_bound_is_reached_and_never_exceeded(raw: Range, offset: Range, multipli
         "difference": max(map(abs, differences)),
         "product": max(abs(d * m) for d, m in product(differences, every(multiplier))),
     }
+
+
+def test_cost() -> None:
+    assert SCALE_FEATURES.cost({"n": 7}) == Cost(macs=7)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kernels import single
 from kernels.single import Range, Twin, Variant, every, limited, spanned, trunc
 from pocketgen.intmath import INT_LIMITS
+from pocketgen.ir import Cost
 from pocketgen.kernels import SCALE_INPUT
 
 PLAIN = {"n": 6, "offset": 0, "multiplier": 1, "divisor": 1, "low": -127, "high": 127}
@@ -85,3 +86,7 @@ def test_bound_is_exact(
         "difference": max(map(abs, differences)),
         "product": max(abs(d * multiplier) for d in differences),
     }
+
+
+def test_cost() -> None:
+    assert SCALE_INPUT.cost({"n": 7}) == Cost(macs=7)

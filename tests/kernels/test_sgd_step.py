@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kernels import single
 from kernels.single import INT16, INT32, Range, Twin, Variant, every, limited, trunc
 from pocketgen.intmath import INT32_MAX
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_UPDATE_BIAS, SGD_STEP
 
 
@@ -160,3 +161,7 @@ def test_bound_is_reached_and_never_exceeded(limit: int, gradient: Range, lr_inv
     moved = [a + trunc(g, -lr_inv) for a in every(w) for g in every(gradient)]
     worst = {a.name: a.worst for a in bound.accumulators}
     assert worst == {"scaled": gradient.magnitude, "moved": max(map(abs, moved))}
+
+
+def test_cost() -> None:
+    assert SGD_STEP.cost({}) == Cost(divisions=1)

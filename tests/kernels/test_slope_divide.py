@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, every, limited, spanned, trunc
+from pocketgen.ir import Cost
 from pocketgen.kernels import SLOPE_DIVIDE
 
 SIZES = {"n": 5}
@@ -89,3 +90,7 @@ def test_saturates_exactly_where_it_must(s: Range, g: Range, saturate: int) -> N
     bound = SLOPE_DIVIDE.bound({"s": s, "g": g}, SIZES)
     assert bound.sizes == {"saturate": saturate}
     assert bound.ranges["delta"] == Range.symmetric(MAX)
+
+
+def test_cost() -> None:
+    assert SLOPE_DIVIDE.cost({"n": 7}) == Cost(divisions=7)
