@@ -352,7 +352,6 @@ def self_test(program: Program, vectors: Vectors) -> dict[str, Any]:
         "rate": rate.name,
         "full_rate": unsigned(full),
         "lower_rate": unsigned(lower),
-        "rate_type": c_type(rate.dtype),
         "selftest_batch": unsigned(vectors.batch),
         "selftest_values": unsigned(vectors.batch * program.buffers[program.input].size),
         "selftest_forward": unsigned(FORWARD_SAMPLES),
