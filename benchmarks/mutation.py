@@ -4,7 +4,7 @@ Rules make mutants of the C templates and of the Python that computes: a cast dr
 shifted by one, `<` for `<=`, a loop that ends too early, a bias or a check of a blob left out. Each
 mutant goes into a copy of the project, where the tests run, the cheapest first, until one fails:
 
-its own     tests/kernels/test_K.py (UBSan, -Werror) or the test file of the module
+its own     tests/kernels/test_K.py (UBSan, -Werror), the module's test file, or the oracle
 the rest    C: self-tests where int has 16 bits, structure, random models against the oracle;
             Python: bounds and models as well; what joins kernels: also plan, blobs, Net
 
@@ -49,6 +49,9 @@ from mutation_survivors import SURVIVORS
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "mutation.md"
 COPIED = ("pocketgen", "templates", "tests", "pyproject.toml", "README.md")
+# Of what has no test file to itself.
+ORACLE_OF_C = ["tests/test_agreement.py::test_oracle_numpy_and_c_agree"]
+ORACLE_OF_PYTHON = ["tests/test_bounds.py", "tests/test_agreement.py::test_oracle_and_numpy_agree"]
 # What else is run, the cheapest first.
 REST_OF_C = ("avr", "structure", "agreement")
 REST_OF_PYTHON = ("bounds", "model", "structure", "agreement", "avr")
@@ -296,8 +299,10 @@ def own_tests(file: str, root: Path) -> list[str]:
         users = sorted((root / "templates" / "kernels").glob("*.c.j2"))
         stems = [p.name[:-5] for p in users if calls.search(p.read_text("utf-8"))]
         return [f"tests/kernels/test_{stem}.py" for stem in stems]
-    tests = [f"tests/kernels/test_{stem}.py"] if "/kernels/" in file else [f"tests/test_{stem}.py"]
-    return [test for test in tests if (root / test).exists()]
+    test = f"tests/kernels/test_{stem}.py" if "/kernels/" in file else f"tests/test_{stem}.py"
+    if (root / test).exists():
+        return [test]
+    return ORACLE_OF_PYTHON if file.endswith(".py") else ORACLE_OF_C
 
 
 def rounds_of(mutant: Mutant) -> list[list[str]]:
