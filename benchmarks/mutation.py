@@ -470,6 +470,7 @@ FAILED = r"^(?:FAILED|ERROR) (tests/[\w/]+\.py)"  # in pytest's summary
 # What the compiler, jinja2 or Python says of text that is no program.
 NO_PROGRAM = re.compile(
     r": (?:fatal )?error: (?!.*\[-W)|undefined reference|jinja2\.exceptions|SyntaxError|NameError"
+    r"|too_long\("  # a line that the fault makes too long is no fault
 )
 
 
