@@ -347,6 +347,45 @@ def test_good_extremes() -> None:
         model(rule=rule(lr_inv=1, batch=1, target="vector", target_range=(-32767, 32767)), seed=0)
 
 
+def cross_entropy(**parameters: object) -> pg.Model:
+    layers = (pg.Dense(3), pg.Dense(2, "identity"))
+    return model(layers=layers, rule=pg.CrossEntropyDFA(**parameters))
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("batch", 1, 65535),
+        ("dropout", 0, 7),
+        ("rate", 1, 255),
+        ("rate_shift", 8, 20),
+        ("activation_shift", 1, 15),
+        ("output_shift", 1, 15),
+        ("feedback_limit", 1, 127),
+    ],
+)
+def test_ranges_of_cross_entropy(name: str, low: int, high: int) -> None:
+    for good in (low, high):
+        cross_entropy(**{name: good})
+    for bad in (low - 1, high + 1, low + 0.5, True, str(low)):
+        refused(
+            lambda value=bad: cross_entropy(**{name: value}),
+            f"CrossEntropyDFA: {name}",
+            repr(bad),
+            f"{low}..{high}",
+        )
+
+
+@pytest.mark.parametrize("name", ["rounding", "weights", "schedule", "feedback"])
+def test_bad_words_of_cross_entropy(name: str) -> None:
+    refused(lambda: cross_entropy(**{name: "some"}), f"CrossEntropyDFA: {name}", "'some'")
+
+
+def test_weights_of_8_bits_need_stochastic_rounding() -> None:
+    cross_entropy(weights="int8", rounding="stochastic")
+    refused(lambda: cross_entropy(weights="int8"), "stochastic")
+
+
 def test_models_are_values() -> None:
     one, other = model(), model(layers=list(LAYERS))
     assert one == other
