@@ -1,8 +1,9 @@
 """Would the tests notice? One fault at a time in the generator, and the project's tests against it.
 
-Rules make mutants of the C templates and of the Python that computes: a cast dropped, a clamp
-shifted by one, `<` for `<=`, a loop that ends too early, a bias or a check of a blob left out. Each
-mutant goes into a copy of the project, where the tests run, the cheapest first, until one fails:
+Rules make mutants of the C templates and of the Python that computes, and on request of rules,
+layers and lowering: a cast dropped, a clamp shifted by one, `<` for `<=`, a loop that ends too
+early, a bias or a check of a blob left out. Each mutant goes into a copy of the project, where the
+tests run, the cheapest first, until one fails:
 
 its own     tests/kernels/test_K.py (UBSan, -Werror), the module's test file, or the oracle
 the rest    C: self-tests where int has 16 bits, structure, random models against the oracle;
@@ -52,6 +53,7 @@ COPIED = ("pocketgen", "templates", "tests", "pyproject.toml", "README.md")
 # Of what has no test file to itself.
 ORACLE_OF_C = ["tests/test_agreement.py::test_oracle_numpy_and_c_agree"]
 ORACLE_OF_PYTHON = ["tests/test_bounds.py", "tests/test_agreement.py::test_oracle_and_numpy_agree"]
+ARITHMETIC_FILES = "kernels/|intmath|bounds|store|templates/model"  # mutated unless asked
 # What else is run, the cheapest first.
 REST_OF_C = ("avr", "structure", "agreement")
 REST_OF_PYTHON = ("bounds", "model", "structure", "agreement", "avr")
@@ -510,15 +512,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--sample", type=int, default=220, help="how many mutants (0: all)")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (2)")
-    parser.add_argument("--only", default="", help="only mutants whose name holds this pattern")
+    told = "mutants whose name holds this ('': of rules and lowering too)"
+    parser.add_argument("--only", default=ARITHMETIC_FILES, metavar="PATTERN", help=told)
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
     parser.add_argument("--known", action="store_true", help="do not run explained survivors again")
     parser.add_argument("--partial", type=Path, help="a file of outcomes: go on from there")
     parser.add_argument("--json", action="store_true", help="JSON in place of lines")
     parser.add_argument("--write", action="store_true", help=f"renew {RESULT.name}")
     asked = parser.parse_args(arguments)
-    every = all_mutants()
-    mutants = chosen([m for m in every if re.search(asked.only, m.name)], asked.sample)
+    every = [mutant for mutant in all_mutants() if re.search(asked.only, mutant.name)]
+    mutants = chosen(every, asked.sample)
     if asked.list:
         for mutant in mutants:
             print(f"{mutant.name}\n    - {mutant.before}\n    + {mutant.after}")
