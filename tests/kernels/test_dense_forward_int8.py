@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, Range, Twin, Variant, every, partial_sums, spanned
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_FORWARD_INT8
 
 MASTERS = Range.symmetric(127 * 256)
@@ -137,3 +138,7 @@ def test_bound_is_reached_and_never_exceeded(x: Range, weights: Range, fraction:
     (accumulator,) = bound.accumulators
     assert bound.ranges["h"] == seen
     assert accumulator.worst == seen.magnitude
+
+
+def test_cost() -> None:
+    assert DENSE_FORWARD_INT8.cost({"fan_in": 7, "fan_out": 5}) == Cost(macs=35)

@@ -24,6 +24,7 @@ from kernels.single import (
     scattered,
     trunc,
 )
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_UPDATE_ROWS, MASTER_STEP, MASTER_STEP_NOISY, SGD_STEP
 
 MASTERS = Range.symmetric(127 * 256)
@@ -267,3 +268,7 @@ def test_the_clamp_from_both_sides(twins: dict[str, Twin], name: str) -> None:
     assert set(agree(twins, name, data).ravel().tolist()) == {limits["W"].low}
     data["delta"][...] = limits["delta"].low
     assert set(agree(twins, name, data).ravel().tolist()) == {limits["W"].high}
+
+
+def test_cost() -> None:
+    assert DENSE_UPDATE_ROWS.cost({"fan_in": 7, "fan_out": 5, "batch": 3}) == Cost(macs=105)

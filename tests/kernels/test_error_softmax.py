@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, every
+from pocketgen.ir import Cost
 from pocketgen.kernels import ERROR_SOFTMAX
 from pocketgen.rules.cross_entropy_rule import exponentials
 
@@ -227,3 +228,7 @@ def test_every_number_of_classes_has_room(n: int) -> None:
     """A label has 16 bits. The template gives the total the type of what is divided by it."""
     many = replace(variant(INT16, n=n), ranges={"h": INT16, "label": Range(0, 1), "table": ENTRIES})
     assert many.accumulators["total"] == many.accumulators["scaled"] == "int32"
+
+
+def test_cost() -> None:
+    assert ERROR_SOFTMAX.cost({"n": 7}) == Cost(divisions=7)

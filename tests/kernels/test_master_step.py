@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, every, limited
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_UPDATE_BIAS, MASTER_STEP
 
 MASTERS = Range.symmetric(127 * 256)
@@ -148,7 +149,7 @@ def test_c_counts_what_the_clamp_holds_back(twins: dict[str, Twin], name: str) -
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-@pytest.mark.parametrize("gradient", [Range.symmetric(1), Range.symmetric(9)])
+@pytest.mark.parametrize("gradient", [Range.symmetric(1), Range.symmetric(9), Range(-9, 2)])
 @pytest.mark.parametrize("rate", [Range(0, 1), Range(0, 3)])
 @pytest.mark.parametrize("divisor", [1, 2, 4])
 def test_bound_is_reached_and_never_exceeded(
@@ -166,3 +167,7 @@ def test_bound_is_reached_and_never_exceeded(
         "moved": max(map(abs, moved)),
     }
     assert bound.ranges["w"] == w
+
+
+def test_cost() -> None:
+    assert MASTER_STEP.cost({}) == Cost(macs=1)

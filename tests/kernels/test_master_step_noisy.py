@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, every, limited, scattered
+from pocketgen.ir import Cost
 from pocketgen.kernels import DENSE_UPDATE_BIAS, MASTER_STEP_NOISY
 
 MASTERS = Range.symmetric(127 * 256)
@@ -192,3 +193,7 @@ def test_bound_is_reached_and_never_exceeded(
         "moved": max(map(abs, moved)),
     }
     assert bound.ranges["w"] == w
+
+
+def test_cost() -> None:
+    assert MASTER_STEP_NOISY.cost({}) == Cost(macs=1)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, every, spanned
+from pocketgen.ir import Cost
 from pocketgen.kernels import SCALE_KEPT
 
 
@@ -70,3 +71,7 @@ def test_bound_is_exact(a: Range, kept: int) -> None:
     products = [value * kept for value in every(a)]
     assert bound.ranges["x"] == spanned(by_hand([list(every(a))], kept)["x"][0])
     assert accumulator.worst == max(abs(p + added) for p in products for added in (0, 4))
+
+
+def test_cost() -> None:
+    assert SCALE_KEPT.cost({"n": 7}) == Cost(macs=7)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kernels import single
 from kernels.single import INT8, INT16, INT32, Range, Twin, Variant, every, limited, spanned
+from pocketgen.ir import Cost
 from pocketgen.kernels import SLOPE_MULTIPLY
 
 SLOPES = Range(0, 8)
@@ -103,3 +104,7 @@ def test_bound_is_exact(s: Range, f: Range, divisor: int, limit: int) -> None:
     (accumulator,) = bound.accumulators
     assert bound.ranges["delta"] == spanned(row)
     assert accumulator.worst == max(abs(p + added) for p in products for added in (0, 32))
+
+
+def test_cost() -> None:
+    assert SLOPE_MULTIPLY.cost({"n": 7}) == Cost(macs=7)
