@@ -140,7 +140,7 @@ def test_bound_is_reached_and_never_exceeded(x: Range, headroom: int) -> None:
     assert worst["total"] == max(abs(total) for way in sums for total in way)
     products = sorted({v * w for v, w in product(every(x), every(W))})
     assert worst["sum"] == max(abs(p + q) for p, q in product(products, products))
-    assert bound.sizes == {"block": 2, "limit": limit}
+    assert bound.sizes == {"block": 2, "blocks": 1, "limit": limit}
 
 
 @given(
