@@ -110,27 +110,39 @@ static void digits_dense_forward_int8_64_64(
     /* |h| <= 1040384, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 64u; */
+#if defined(__SSE2__) && !defined(DIGITS_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 64u; o++) {
         const int32_t c = digits_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 64u; */
     for (i = 0; i < 64u; i++) {
-        const int16_t *const row = W + (size_t)i * 64u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 64u; o++) {
+                const int32_t w = digits_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 64u; */
-        for (o = 0; o < 64u; o++) {
+        W = &W[64u];
+    }
+#else
+    for (o = 0; o < 64u; o++) {
+        const int32_t c = digits_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 64u; i++) {
+            const int16_t *const row = W + (size_t)i * 64u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -162,27 +174,39 @@ static void digits_dense_forward_int8_64_32(
     /* |h| <= 1040384, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 32u; */
+#if defined(__SSE2__) && !defined(DIGITS_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 32u; o++) {
         const int32_t c = digits_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 64u; */
     for (i = 0; i < 64u; i++) {
-        const int16_t *const row = W + (size_t)i * 32u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 32u; o++) {
+                const int32_t w = digits_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 32u; */
-        for (o = 0; o < 32u; o++) {
+        W = &W[32u];
+    }
+#else
+    for (o = 0; o < 32u; o++) {
+        const int32_t c = digits_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 64u; i++) {
+            const int16_t *const row = W + (size_t)i * 32u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -214,27 +238,39 @@ static void digits_dense_forward_int8_32_10(
     /* |h| <= 524256, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 10u; */
+#if defined(__SSE2__) && !defined(DIGITS_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 10u; o++) {
         const int32_t c = digits_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 32u; */
     for (i = 0; i < 32u; i++) {
-        const int16_t *const row = W + (size_t)i * 10u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 10u; o++) {
+                const int32_t w = digits_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 10u; */
-        for (o = 0; o < 10u; o++) {
+        W = &W[10u];
+    }
+#else
+    for (o = 0; o < 10u; o++) {
+        const int32_t c = digits_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 32u; i++) {
+            const int16_t *const row = W + (size_t)i * 10u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = h, g = 1 */

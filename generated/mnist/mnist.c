@@ -110,27 +110,39 @@ static void mnist_dense_forward_int8_784_100(
     /* |h| <= 12653264, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 100u; */
+#if defined(__SSE2__) && !defined(MNIST_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 100u; o++) {
         const int32_t c = mnist_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 784u; */
     for (i = 0; i < 784u; i++) {
-        const int16_t *const row = W + (size_t)i * 100u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 100u; o++) {
+                const int32_t w = mnist_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 100u; */
-        for (o = 0; o < 100u; o++) {
+        W = &W[100u];
+    }
+#else
+    for (o = 0; o < 100u; o++) {
+        const int32_t c = mnist_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 784u; i++) {
+            const int16_t *const row = W + (size_t)i * 100u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -162,27 +174,39 @@ static void mnist_dense_forward_int8_100_50(
     /* |h| <= 1621028, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 50u; */
+#if defined(__SSE2__) && !defined(MNIST_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 50u; o++) {
         const int32_t c = mnist_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 100u; */
     for (i = 0; i < 100u; i++) {
-        const int16_t *const row = W + (size_t)i * 50u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 50u; o++) {
+                const int32_t w = mnist_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 50u; */
-        for (o = 0; o < 50u; o++) {
+        W = &W[50u];
+    }
+#else
+    for (o = 0; o < 50u; o++) {
+        const int32_t c = mnist_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 100u; i++) {
+            const int16_t *const row = W + (size_t)i * 50u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -214,27 +238,39 @@ static void mnist_dense_forward_int8_50_10(
     /* |h| <= 814578, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 10u; */
+#if defined(__SSE2__) && !defined(MNIST_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 10u; o++) {
         const int32_t c = mnist_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 50u; */
     for (i = 0; i < 50u; i++) {
-        const int16_t *const row = W + (size_t)i * 10u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 10u; o++) {
+                const int32_t w = mnist_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 10u; */
-        for (o = 0; o < 10u; o++) {
+        W = &W[10u];
+    }
+#else
+    for (o = 0; o < 10u; o++) {
+        const int32_t c = mnist_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 50u; i++) {
+            const int16_t *const row = W + (size_t)i * 10u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = h, g = 1 */

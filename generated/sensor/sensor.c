@@ -110,27 +110,39 @@ static void sensor_dense_forward_int8_16_20(
     /* |h| <= 266192, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 20u; */
+#if defined(__SSE2__) && !defined(SENSOR_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 20u; o++) {
         const int32_t c = sensor_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 16u; */
     for (i = 0; i < 16u; i++) {
-        const int16_t *const row = W + (size_t)i * 20u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 20u; o++) {
+                const int32_t w = sensor_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 20u; */
-        for (o = 0; o < 20u; o++) {
+        W = &W[20u];
+    }
+#else
+    for (o = 0; o < 20u; o++) {
+        const int32_t c = sensor_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 16u; i++) {
+            const int16_t *const row = W + (size_t)i * 20u;
             const int32_t w = sensor_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -162,27 +174,39 @@ static void sensor_dense_forward_int8_20_4(
     /* |h| <= 330708, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 4u; */
+#if defined(__SSE2__) && !defined(SENSOR_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 4u; o++) {
         const int32_t c = sensor_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 20u; */
     for (i = 0; i < 20u; i++) {
-        const int16_t *const row = W + (size_t)i * 4u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 4u; o++) {
+                const int32_t w = sensor_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 4u; */
-        for (o = 0; o < 4u; o++) {
+        W = &W[4u];
+    }
+#else
+    for (o = 0; o < 4u; o++) {
+        const int32_t c = sensor_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 20u; i++) {
+            const int16_t *const row = W + (size_t)i * 4u;
             const int32_t w = sensor_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = h, g = 1 */
