@@ -337,38 +337,22 @@ static void fashion_mnist_dense_forward_int8_50_10(
 #endif
 }
 
-/* a = h, g = 1 */
-static void fashion_mnist_identity_10(const int32_t *h, int32_t *a)
-{
-    /* volatile: a compiler makes a plain loop like this a call of memcpy or memset, which a
-       freestanding program may not have */
-    volatile int32_t *const out = a;
-    uint_fast16_t o;
-
-    for (o = 0; o < 10u; o++) {
-        const int32_t v = h[o]; /* 1. */
-
-        out[o] = v; /* 2. */
-    }
-}
-
 /* x = a, or 0 with probability drop / 8 */
 static void fashion_mnist_dropout_784(const int8_t *a, uint32_t step, uint16_t row, int8_t *x)
 {
-    const uint32_t key = fashion_mnist_stream_key(0x00000001UL, step * 9 + 4096); /* 1. */
+    const uint32_t key = /* 1. */
+        fashion_mnist_stream_key(0x00000001UL, step * 9 + 4096);
     uint32_t index = (uint32_t)row * 25;
-    uint_fast16_t i, first, width;
+    uint32_t dropped = 0;
+    uint_fast16_t i;
 
-    for (first = 0; first < 784u; first += width) {
-        const uint32_t dropped = fashion_mnist_drop_word(key, index, 1); /* 2. */
-
-        width = 784u - first < 32 ? 784u - first : 32;
-        for (i = 0; i < width; i++) {
-            const uint32_t gone = ((uint32_t)dropped >> i) & 1u;
-
-            x[first + i] = gone != 0 ? 0 : a[first + i]; /* 3. */
+    for (i = 0; i < 784u; i++) {
+        if (i % 32u == 0u) {
+            dropped = fashion_mnist_drop_word(key, index, 1); /* 2. */
+            index++;
         }
-        index++;
+        x[i] = (dropped & 1u) != 0u ? 0 : a[i]; /* 3. */
+        dropped = (uint32_t)dropped >> 1;
     }
 }
 
@@ -436,9 +420,7 @@ void fashion_mnist_forward_row(fashion_mnist_t *net,
         net->scratch2, net->a3 + (size_t)row * 50u, net->f3 + (size_t)row * 50u);
     /* layer 4: h = x w + bias_input c, w and c the high bytes of W and b */
     fashion_mnist_dense_forward_int8_50_10(
-        net->a3 + (size_t)row * 50u, net->W4, net->b4, net->scratch2);
-    /* layer 4: a = h */
-    fashion_mnist_identity_10(net->scratch2, net->a4 + (size_t)row * 10u);
+        net->a3 + (size_t)row * 50u, net->W4, net->b4, net->a4 + (size_t)row * 10u);
 }
 
 void fashion_mnist_learn_row(fashion_mnist_t *net,
@@ -468,9 +450,7 @@ void fashion_mnist_learn_row(fashion_mnist_t *net,
         net->scratch2, net->a3 + (size_t)row * 50u, net->f3 + (size_t)row * 50u);
     /* layer 4: h = x w + bias_input c, w and c the high bytes of W and b */
     fashion_mnist_dense_forward_int8_50_10(
-        net->a3 + (size_t)row * 50u, net->W4, net->b4, net->scratch2);
-    /* layer 4: a = h */
-    fashion_mnist_identity_10(net->scratch2, net->a4 + (size_t)row * 10u);
+        net->a3 + (size_t)row * 50u, net->W4, net->b4, net->a4 + (size_t)row * 10u);
 }
 
 void fashion_mnist_forward(fashion_mnist_t *net,
