@@ -118,7 +118,6 @@ def test_device_tells_of_other_weights(
 
     row = {
         "name": "one-pass-online-seeded",
-        "what": "",
         "accuracy": {"mean": 90.0},
         "seeds": 1,
         "ram_bytes": 1,
