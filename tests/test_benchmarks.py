@@ -110,6 +110,19 @@ def test_device_learns_online_and_from_a_few_samples() -> None:
     assert len(shifted["old_after"]["each"]) == shifted["seeds"] == 1
 
 
+def test_a_recorded_device_row_is_repeated_to_the_bit() -> None:
+    data_folder("mnist")
+    done = run("device.py", "--only", "one-pass-online-int8", "--seeds", "1", "--json")
+    assert done.returncode == 0
+    (again,) = json.loads(done.stdout)["rows"]
+    recorded = json.loads((benchmarks / "results" / "device.json").read_text())["rows"]
+    (row,) = (row for row in recorded if row["name"] == again["name"])
+    assert again["digests"] == row["digests"][:1]
+    assert again["accuracy"]["each"] == row["accuracy"]["each"][:1]
+    for name in ("ram_bytes", "flash_bytes", "description"):
+        assert again[name] == row[name]
+
+
 def test_device_tells_of_other_weights(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
