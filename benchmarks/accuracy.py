@@ -132,7 +132,7 @@ def measured(row: Row, seeds: int, epochs: int, validation: bool) -> dict[str, A
             epochs,
             base.rule.batch,
             FLOAT_RATES[row.example],
-            base.rule.drop / 8,
+            base.drop / 8,
         )
         scaled = (x.astype(np.float32) / 255, x_test.astype(np.float32) / 255)
         reached = float_accuracies(

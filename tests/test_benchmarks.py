@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from support import data_folder, repository_root
+from support import data_folder, repository_root, require
 
 benchmarks = repository_root / "benchmarks"
 programs = ["pocketnn_run.py", "host.py", "device.py"]
@@ -182,7 +184,60 @@ def test_without_data_one_line_and_status_2(program: str, tmp_path: Path) -> Non
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("program", programs)
+def test_any_data_beside_a_float_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    require(importlib.util.find_spec("sklearn"), "scikit-learn is not installed")
+    monkeypatch.syspath_prepend(benchmarks)
+    import any_data
+
+    monkeypatch.setattr(any_data, "TESTED", 300)
+    monkeypatch.setattr(any_data, "RESULTS", tmp_path)
+    call = ["--only", "unequal-scales-300", "--seeds", "2", "--epochs", "30", "--json", "--write"]
+    assert any_data.main(call) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert (row["inputs"], row["classes"], row["samples"], row["tested"]) == (24, 5, 300, 300)
+    assert row["conditioning"].startswith("per feature")
+    assert row["mean"] > 75
+    assert row["float_mean"] > 75
+    assert len(set(row["each"])) == 2
+    assert row["difference_mean"] == pytest.approx(row["mean"] - row["float_mean"], abs=0.02)
+    assert json.loads((tmp_path / "any_data.json").read_text())["rows"] == [row]
+    assert f"| {row['mean']:.2f} ± {row['std']:.2f} |" in (tmp_path / "any_data.md").read_text()
+
+
+def test_any_data_beside_float_backprop(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("PyTorch is not installed")  # never required: it is larger than all the rest
+    monkeypatch.syspath_prepend(benchmarks)
+    import any_data
+
+    monkeypatch.setattr(any_data, "TESTED", 300)
+    row = replace(any_data.ROWS["unequal-scales-300"], name="few", floating=True)
+    monkeypatch.setitem(any_data.ROWS, "few", row)
+    assert any_data.main(["--only", "few", "--seeds", "2", "--epochs", "30", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["mean"] > 75
+    assert len(set(row["each"])) == 2
+
+
+def test_the_recorded_results_on_any_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page is made of the JSON, which has every row with its own number of seeds, or more."""
+    monkeypatch.syspath_prepend(benchmarks)
+    import any_data
+
+    folder = benchmarks / "results"
+    rows = {row["name"]: row for row in json.loads((folder / "any_data.json").read_text())["rows"]}
+    assert any_data.page(rows) == (folder / "any_data.md").read_text(encoding="utf-8")
+    assert list(rows) == list(any_data.ROWS)
+    for name, row in rows.items():
+        assert row["seeds"] >= any_data.ROWS[name].seeds >= 5
+        assert row["epochs"] == any_data.EPOCHS
+
+
+@pytest.mark.parametrize("program", [*programs, "any_data.py"])
 def test_help(program: str) -> None:
     done = run(program, "--help")
     assert done.returncode == 0
@@ -199,6 +254,9 @@ def test_help(program: str) -> None:
         ("device.py", ["--only", "ten-passes"]),
         ("device.py", ["--seeds", "0"]),
         ("device.py", ["--samples", "100", "--write"]),
+        ("any_data.py", ["--seeds", "0"]),
+        ("any_data.py", ["--epochs", "0"]),
+        ("any_data.py", ["--only", "iris"]),
     ],
 )
 def test_a_wrong_option(program: str, arguments: list[str]) -> None:
