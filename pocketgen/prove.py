@@ -229,7 +229,7 @@ class Job:
         machine = (*(FLAT_OPTIONS if name == FLAT else ()), "-machdep", name)
         main = ("-main", "pocketgen_prove")
         table = ("-then", "-report-csv", "properties.csv")
-        # The path without vectors: what microcontrollers run.
+        # the path without vectors: what microcontrollers run
         portable = f"-cpp-extra-args=-D{self.plan.prefix.upper()}_PORTABLE"
         return [
             *machine,

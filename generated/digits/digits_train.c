@@ -149,10 +149,11 @@ static void digits_error_softmax_10(
         rounded = (int32_t)h[c] + 128;
         distance = largest - digits_floor_pow2_i32(rounded, 256);
         distance = digits_clamp_i32(distance, 0, 255);
-        /* |scaled| <= 8552187, limit 2147483647 */
+        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
+           ranges cannot see */
         scaled = (int32_t)DIGITS_READ_I16(&table[distance]) * 256 + half;
-        p = digits_div_trunc_i32(scaled, total); /* 3. */
-        p = digits_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
+        p = digits_div_trunc_i32(scaled, total);
+        p = digits_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -282,7 +283,8 @@ static void digits_dense_update_rows_32_10(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    digits_master_step_4096(row[o], gradient[o], rate);
             }
         }
     }
@@ -354,7 +356,8 @@ static void digits_dense_update_rows_64_32(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    digits_master_step_4096(row[o], gradient[o], rate);
             }
         }
     }
@@ -413,7 +416,8 @@ static void digits_dense_update_rows_64_64(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    digits_master_step_4096(row[o], gradient[o], rate);
             }
         }
     }

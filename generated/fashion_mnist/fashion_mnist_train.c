@@ -311,10 +311,10 @@ static void fashion_mnist_error_softmax_10(
         rounded = (int32_t)h[c] + 256;
         distance = largest - fashion_mnist_floor_pow2_i32(rounded, 512);
         distance = fashion_mnist_clamp_i32(distance, 0, 255);
-        /* |scaled| <= 8552187, limit 2147483647 */
+        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
+           ranges cannot see */
         scaled = (int32_t)FASHION_MNIST_READ_I16(&table[distance]) * 256 + half;
-        p = fashion_mnist_div_trunc_i32(scaled, total); /* 3. */
-        /* it is there already, which no proof by ranges sees */
+        p = fashion_mnist_div_trunc_i32(scaled, total);
         p = fashion_mnist_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
@@ -492,8 +492,8 @@ static void fashion_mnist_dense_update_rows_50_10(
                 }
             }
             for (o = 0; o < width; o++) {
-                /* 3. */
-                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                row[o] = /* 3. */
+                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
     }
@@ -569,8 +569,8 @@ static void fashion_mnist_dense_update_rows_100_50(
                 }
             }
             for (o = 0; o < width; o++) {
-                /* 3. */
-                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                row[o] = /* 3. */
+                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
     }
@@ -631,8 +631,8 @@ static void fashion_mnist_dense_update_rows_200_100(
                 }
             }
             for (o = 0; o < width; o++) {
-                /* 3. */
-                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                row[o] = /* 3. */
+                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
     }
@@ -693,8 +693,8 @@ static void fashion_mnist_dense_update_rows_784_200(
                 }
             }
             for (o = 0; o < width; o++) {
-                /* 3. */
-                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                row[o] = /* 3. */
+                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
     }

@@ -178,10 +178,11 @@ static void mnist_error_softmax_10(
         rounded = (int32_t)h[c] + 256;
         distance = largest - mnist_floor_pow2_i32(rounded, 512);
         distance = mnist_clamp_i32(distance, 0, 255);
-        /* |scaled| <= 8552187, limit 2147483647 */
+        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
+           ranges cannot see */
         scaled = (int32_t)MNIST_READ_I16(&table[distance]) * 256 + half;
-        p = mnist_div_trunc_i32(scaled, total); /* 3. */
-        p = mnist_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
+        p = mnist_div_trunc_i32(scaled, total);
+        p = mnist_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -311,7 +312,8 @@ static void mnist_dense_update_rows_50_10(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    mnist_master_step_8192(row[o], gradient[o], rate);
             }
         }
     }
@@ -383,7 +385,8 @@ static void mnist_dense_update_rows_100_50(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    mnist_master_step_8192(row[o], gradient[o], rate);
             }
         }
     }
@@ -442,7 +445,8 @@ static void mnist_dense_update_rows_784_100(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    mnist_master_step_8192(row[o], gradient[o], rate);
             }
         }
     }

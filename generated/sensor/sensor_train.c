@@ -111,10 +111,11 @@ static void sensor_error_softmax_4(
         rounded = (int32_t)h[c] + 128;
         distance = largest - sensor_floor_pow2_i32(rounded, 256);
         distance = sensor_clamp_i32(distance, 0, 255);
-        /* |scaled| <= 8453886, limit 2147483647 */
+        /* 3. |scaled| <= 8453886, limit 2147483647; p is within 0..256 already, which a proof by
+           ranges cannot see */
         scaled = (int32_t)SENSOR_READ_I16(&table[distance]) * 256 + half;
-        p = sensor_div_trunc_i32(scaled, total); /* 3. */
-        p = sensor_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
+        p = sensor_div_trunc_i32(scaled, total);
+        p = sensor_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -210,7 +211,8 @@ static void sensor_dense_update_rows_20_4(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = sensor_master_step_2048(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    sensor_master_step_2048(row[o], gradient[o], rate);
             }
         }
     }
@@ -282,7 +284,8 @@ static void sensor_dense_update_rows_16_20(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = sensor_master_step_2048(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    sensor_master_step_2048(row[o], gradient[o], rate);
             }
         }
     }
