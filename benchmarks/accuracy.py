@@ -15,7 +15,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ def measured(row: Row, seeds: int, epochs: int, validation: bool) -> dict[str, A
             epochs,
             base.rule.batch,
             FLOAT_RATES[row.example],
-            base.rule.drop / 8,
+            base.drop / 8,
         )
         scaled = (x.astype(np.float32) / 255, x_test.astype(np.float32) / 255)
         reached = float_accuracies(
@@ -159,14 +159,14 @@ def measured(row: Row, seeds: int, epochs: int, validation: bool) -> dict[str, A
     }
 
 
-def chosen(names: str | None) -> list[Row]:
+def chosen(names: str | None, rows: Mapping[str, Any]) -> list[Any]:
     """The rows of a comma-separated list of names, or all of them; ValueError for an unknown."""
     if names is None:
-        return list(ROWS.values())
-    unknown = [name for name in names.split(",") if name not in ROWS]
+        return list(rows.values())
+    unknown = [name for name in names.split(",") if name not in rows]
     if unknown:
-        raise ValueError(f"no row {unknown[0]!r}; there are {', '.join(ROWS)}")
-    return [ROWS[name] for name in names.split(",")]
+        raise ValueError(f"no row {unknown[0]!r}; there are {', '.join(rows)}")
+    return [rows[name] for name in names.split(",")]
 
 
 def line(row: dict[str, Any]) -> str:
@@ -189,14 +189,21 @@ def page(rows: list[dict[str, Any]]) -> str:
     return text
 
 
-def record(measured_rows: list[dict[str, Any]]) -> None:
-    """Renew these rows in results/accuracy.json and the page made of it."""
-    path = RESULTS / "accuracy.json"
+def renewed(
+    path: Path, measured_rows: list[dict[str, Any]], names: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Renew these rows in a JSON file of results; all that it then holds, in the order of names."""
     known = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
     by_name = {row["name"]: row for row in [*known, *measured_rows]}
-    rows = [by_name[name] for name in ROWS if name in by_name]
-    RESULTS.mkdir(exist_ok=True)
+    rows = [by_name[name] for name in names if name in by_name]
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"rows": rows}, indent=1) + "\n", encoding="utf-8")
+    return rows
+
+
+def record(measured_rows: list[dict[str, Any]]) -> None:
+    """Renew these rows in results/accuracy.json and the page made of it."""
+    rows = renewed(RESULTS / "accuracy.json", measured_rows, ROWS)
     (RESULTS / "accuracy.md").write_text(page(rows), encoding="utf-8")
 
 
@@ -223,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.write and options.validation:
         parser.error("--write records results on the test images; leave out --validation")
     try:
-        rows = chosen(options.only)
+        rows = chosen(options.only, ROWS)
     except ValueError as error:
         parser.error(str(error))
     done: list[dict[str, Any]] = []

@@ -35,15 +35,19 @@ def float_accuracies(
     y_test: NDArray[np.int64],
     seeds: int,
 ) -> list[float]:
-    """Test accuracy 0..1 after the last epoch, of one network for each seed 1 .. seeds."""
+    """Test accuracy 0..1 after the last epoch, of one network for each seed 1 .. seeds.
+
+    x: (samples, features), the same for all, or (seeds, samples, features), each its own; y alike.
+    """
     import torch
 
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(1)
-    inputs = torch.from_numpy(np.ascontiguousarray(x, np.float32))
-    labels = torch.from_numpy(np.ascontiguousarray(y, np.int64))
+    inputs = torch.from_numpy(np.ascontiguousarray(x, np.float32)).expand(seeds, -1, -1)
+    labels = torch.from_numpy(np.ascontiguousarray(y, np.int64)).expand(seeds, -1)
+    network = torch.arange(seeds)[:, None]
     classes = int(y.max()) + 1
-    sizes = (x.shape[1], *plan.hidden, classes)
+    sizes = (x.shape[-1], *plan.hidden, classes)
     W, b = [], []
     for fan_in, fan_out in pairwise(sizes):
         bound = (6 / (fan_in + fan_out)) ** 0.5  # Glorot and Bengio 2010
@@ -58,19 +62,19 @@ def float_accuracies(
             a = torch.tanh(h) if k < len(W) - 1 else h
         return a
 
-    count, done = len(inputs), 0
+    count, done = inputs.shape[1], 0
     total = plan.epochs * -(-count // plan.batch)
     for _ in range(plan.epochs):
         order = torch.stack([torch.randperm(count, generator=generator) for _ in range(seeds)])
         for start in range(0, count, plan.batch):
             rows = order[:, start : start + plan.batch]
-            batch = inputs[rows]
+            batch = inputs[network, rows]
             if plan.dropout:
                 kept = torch.rand(batch.shape, generator=generator) >= plan.dropout
                 batch = batch * kept / (1 - plan.dropout)
             output = forward(batch)
             loss = torch.nn.functional.cross_entropy(
-                output.reshape(-1, classes), labels[rows].reshape(-1), reduction="sum"
+                output.reshape(-1, classes), labels[network, rows].reshape(-1), reduction="sum"
             )
             # The mean over a batch, for each network of its own.
             gradients = torch.autograd.grad(loss / rows.shape[1], parameters)
@@ -83,4 +87,4 @@ def float_accuracies(
         tested = torch.from_numpy(np.ascontiguousarray(x_test, np.float32))
         guesses = forward(tested.expand(seeds, -1, -1)).argmax(-1)
         right = (guesses == torch.from_numpy(np.ascontiguousarray(y_test, np.int64))).sum(-1)
-    return [int(hits) / len(y_test) for hits in right]
+    return [int(hits) / y_test.shape[-1] for hits in right]

@@ -1,25 +1,27 @@
 """Synthetic sensor tasks for the benchmarks: integers as a converter or a counter would give them.
 
-Every function returns raw integer samples (samples, features) and labels 0..classes-1, the same
-for the same arguments on any machine with the same numpy. Samples are independent draws: take the
+Every function returns raw integer samples (samples, features), of the type that a driver would
+give, and labels 0..classes-1; the same for the same arguments on any machine with the same numpy.
+What a class is, is fixed; the seed decides which samples are drawn. They are independent: take the
 first ones to train and the rest to test. Nothing here is scaled; that is the network's business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-Samples = NDArray[np.int32]
+Samples = NDArray[np.integer[Any]]
 Labels = NDArray[np.int32]
 Task = tuple[Samples, Labels]
 
 
-def as_counts(values: NDArray[np.float64], low: int, high: int) -> Samples:
+def counts(values: NDArray[np.float64], low: int, high: int, dtype: DTypeLike) -> Samples:
     """Values rounded to whole numbers and cut off at a converter's limits."""
-    return np.clip(np.rint(values), low, high).astype(np.int32)
+    return np.clip(np.rint(values), low, high).astype(dtype)
 
 
 def spectra(samples: int, seed: int, features: int = 320, classes: int = 10) -> Task:
@@ -48,7 +50,7 @@ def spectra(samples: int, seed: int, features: int = 320, classes: int = 10) -> 
     power *= np.exp(rng.normal(0.0, 0.4, (samples, 1)))
     tilt = rng.normal(0.0, 12.0, (samples, 1)) * (axis - 0.5)
     level = 140.0 + 34.0 * np.log(power) + tilt + rng.normal(0.0, 20.0, power.shape)
-    return as_counts(level, 0, 255), labels.astype(np.int32)
+    return counts(level, 0, 255, np.uint8), labels.astype(np.int32)
 
 
 def gestures(samples: int, seed: int, steps: int = 40, classes: int = 8) -> Task:
@@ -73,8 +75,8 @@ def gestures(samples: int, seed: int, steps: int = 40, classes: int = 8) -> Task
         turn = 2.0 * np.pi * cycles[labels, :, part, None] * time[:, None, :]
         wave += amount[labels, :, part, None] * np.sin(turn + phase[labels, :, part, None])
     g = held + strength * wave + rng.normal(0.0, 0.35, wave.shape)
-    counts = as_counts(4096.0 * g, -32768, 32767)
-    return counts.reshape(samples, 3 * steps), labels.astype(np.int32)
+    windows = counts(4096.0 * g, -32768, 32767, np.int16)
+    return windows.reshape(samples, 3 * steps), labels.astype(np.int32)
 
 
 def clusters(
@@ -102,18 +104,18 @@ def unequal_scales(samples: int, seed: int, features: int = 24, classes: int = 5
     mixed += rng.normal(0.0, 0.3, mixed.shape)
     spread = fixed.permutation(np.geomspace(1.0, 6000.0, features))
     offset = fixed.integers(-20000, 20001, features) * (spread > 3.0)
-    return as_counts(mixed * spread + offset, -32768, 32767), labels
+    return counts(mixed * spread + offset, -32768, 32767, np.int16), labels
 
 
 def unequal_classes(samples: int, seed: int, features: int = 32) -> Task:
-    """Draw a condition monitor: 90 % normal, faults of 5, 3 and 2 %; ten-bit readings."""
+    """A condition monitor: 90 % normal, faults of 5, 3 and 2 %; ten-bit readings."""
     fixed = np.random.default_rng(23)
     rng = np.random.default_rng([seed, 4])
     labels = rng.choice(4, samples, p=[0.90, 0.05, 0.03, 0.02]).astype(np.int32)
     points = clusters(rng, fixed, labels, 10, 2, 0.95)
     mixed = points @ (fixed.normal(0.0, 1.0, (10, features)) / np.sqrt(10.0))
     mixed += rng.normal(0.0, 0.2, mixed.shape)
-    return as_counts(512.0 + 90.0 * mixed, 0, 1023), labels
+    return counts(512.0 + 90.0 * mixed, 0, 1023, np.uint16), labels
 
 
 def many_classes(samples: int, seed: int, features: int = 64, classes: int = 40) -> Task:
@@ -124,7 +126,7 @@ def many_classes(samples: int, seed: int, features: int = 64, classes: int = 40)
     points = clusters(rng, fixed, labels, 16, 1, 1.3)
     mixed = points @ (fixed.normal(0.0, 1.0, (16, features)) / 4.0)
     mixed += rng.normal(0.0, 0.3, mixed.shape)
-    return as_counts(2048.0 + 350.0 * mixed, 0, 4095), labels
+    return counts(2048.0 + 350.0 * mixed, 0, 4095, np.uint16), labels
 
 
 def rings(samples: int, seed: int) -> Task:
@@ -134,7 +136,7 @@ def rings(samples: int, seed: int) -> Task:
     radius = 400.0 * (labels + 1) + rng.normal(0.0, 100.0, samples)
     angle = rng.uniform(0.0, 2.0 * np.pi, samples)
     plane = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    return as_counts(2048.0 + plane, 0, 4095), labels
+    return counts(2048.0 + plane, 0, 4095, np.uint16), labels
 
 
 def two_classes(samples: int, seed: int, features: int = 16) -> Task:
@@ -145,11 +147,11 @@ def two_classes(samples: int, seed: int, features: int = 16) -> Task:
     points = clusters(rng, fixed, labels, 8, 3, 1.6)
     mixed = points @ (fixed.normal(0.0, 1.0, (8, features)) / np.sqrt(8.0))
     mixed += rng.normal(0.0, 0.2, mixed.shape)
-    return as_counts(512.0 + 80.0 * mixed, 0, 1023), labels
+    return counts(512.0 + 80.0 * mixed, 0, 1023, np.uint16), labels
 
 
 def mixed_columns(samples: int, seed: int) -> Task:
-    """Draw a machine's log: readings in units of their own, 18 flags (one of six set), 24 counters.
+    """A machine's log: readings in units of their own, 18 flags (one of six set), 24 counters.
 
     Most values are 0, yet no one factor suits all columns: flags are 1, readings reach 20 000.
     """
@@ -165,18 +167,18 @@ def mixed_columns(samples: int, seed: int) -> Task:
         drawn = (weight.cumsum(1) < rng.uniform(0.0, 1.0, (samples, 1))).sum(1)
         flags[np.arange(samples), 6 * group + np.minimum(drawn, 5)] = 1.0
     rates = np.exp(fixed.normal(-1.6, 1.0, (6, 24)))
-    counters = rng.poisson(rates[labels]) * fixed.integers(1, 30, 24)
-    columns = np.concatenate([readings, flags, counters.astype(np.float64)], axis=1)
-    return as_counts(columns, -32768, 32767), labels
+    counted = rng.poisson(rates[labels]) * fixed.integers(1, 30, 24)
+    columns = np.concatenate([readings, flags, counted.astype(np.float64)], axis=1)
+    return counts(columns, -32768, 32767, np.int16), labels
 
 
-TASKS: dict[str, tuple[Callable[[int, int], Task], int]] = {
-    "spectra": (spectra, 2700),
-    "gestures": (gestures, 2000),
-    "unequal scales": (unequal_scales, 3000),
-    "unequal classes": (unequal_classes, 4000),
-    "many classes": (many_classes, 4000),
-    "two classes": (two_classes, 1500),
-    "rings": (rings, 1500),
-    "mixed columns": (mixed_columns, 2500),
+TASKS: dict[str, Callable[[int, int], Task]] = {
+    "spectra": spectra,
+    "gestures": gestures,
+    "unequal-scales": unequal_scales,
+    "unequal-classes": unequal_classes,
+    "two-classes": two_classes,
+    "mixed-columns": mixed_columns,
+    "rings": rings,
+    "many-classes": many_classes,
 }

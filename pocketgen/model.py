@@ -135,10 +135,12 @@ class Scale:
         features are much alike (none's distance below a quarter of the average, and a common mean
         at most doubles the average distance), by one pair for each feature where they are not. In
         the latter case a feature that is mostly 0 keeps its zeros, and a constant one becomes 0.
-        Integers only, so that every machine finds the same. DataError for an empty or non-integer
-        x.
+        Integers only, so that every machine finds the same. DataError for an x that is empty or
+        holds something else than integers of at most 16 bits.
         """
-        return conditioned(wide(whole_samples(x)))
+        data = whole_samples(x)
+        narrowest_input(data)
+        return conditioned(data.astype(np.int32))
 
     @classmethod
     def fit(cls, x: ArrayLike, dtype: str = "int8", per_feature: bool = False) -> Scale:
@@ -170,30 +172,42 @@ class Scale:
         return f"scale per feature, columns {digest}, / 2^{self.shift} -> {self.dtype}"
 
 
+def array_of(data: ArrayLike, title: str) -> Array:
+    """data as an array; DataError where its rows have different lengths."""
+    try:
+        return np.asarray(data)
+    except ValueError:
+        raise DataError(f"{title}: rows of different lengths; give a rectangular array") from None
+
+
 def whole_samples(x: ArrayLike) -> Array:
     """x as (samples, features); DataError where it is empty or holds no integers."""
-    data = np.asarray(x)
-    if data.size == 0 or data.dtype.kind not in "iu":
+    data = array_of(x, "scale")
+    if data.ndim == 0 or data.size == 0:
+        raise DataError(f"scale: needs integer training data, got shape {data.shape}")
+    if data.dtype.kind not in "iu":
         raise DataError(
-            f"scale: needs integer training data, got {data.size} values of {data.dtype}"
+            f"scale: needs integer training data, got values of {data.dtype}; "
+            "convert them, for instance with pocketgen.datasets.quantize"
         )
     return data.reshape(len(data), -1)
 
 
-def conditioned(x: Int64) -> Scale:
-    """Scale.auto's rule."""
+def conditioned(x: Array) -> Scale:
+    """Scale.auto's rule; x: int32 (samples, features) of 16-bit values, for memory's sake."""
     samples, features = x.shape
-    seen, size = np.count_nonzero(x, axis=0), np.abs(x).sum(axis=0)
+    magnitude = np.abs(x)
+    seen, size = np.count_nonzero(x, axis=0), magnitude.sum(axis=0, dtype=np.int64)
     if mostly_zero(int(seen.sum()), x.size):
-        scale = raw_scale(x, int(seen.sum()), int(size.sum()))
+        scale = raw_scale(magnitude, int(seen.sum()), int(size.sum()))
         if scale is not None:
             return scale
-    total = x.sum(axis=0)
+    total = x.sum(axis=0, dtype=np.int64)
     mean = nearest_quotient(int(total.sum()), x.size)
-    spread = int(np.abs(x - mean).sum())
+    spread = int(np.abs(x - mean).sum(dtype=np.int64))
     sparse = [int(seen[k]) > 0 and mostly_zero(int(seen[k]), samples) for k in range(features)]
     offset = [0 if sparse[k] else nearest_quotient(int(total[k]), samples) for k in range(features)]
-    distance = [int(np.abs(x[:, k] - offset[k]).sum()) for k in range(features)]
+    distance = [int(np.abs(x[:, k] - offset[k]).sum(dtype=np.int64)) for k in range(features)]
     count = [2 * int(seen[k]) if sparse[k] else samples for k in range(features)]
     alike = not any(sparse) and spread <= 2 * sum(distance)
     if alike and all(4 * features * d >= sum(distance) for d in distance):
@@ -208,20 +222,20 @@ def mostly_zero(seen: int, count: int) -> bool:
     return 8 * (count - seen) >= 3 * count
 
 
-def raw_scale(x: Int64, seen: int, size: int) -> Scale | None:
+def raw_scale(magnitude: Array, seen: int, size: int) -> Scale | None:
     """By a power of two alone, the mean of the seen values other than 0 to at most 96.
 
-    size: the sum of all magnitudes. None where more than an eighth of these values would become 0
-    or go beyond twice the limit.
+    magnitude: of all values; size: their sum. None where more than an eighth of those seen would
+    become 0 or go beyond twice the limit.
     """
     multiplier, shift = 1, 0
     while size > (RAW_LEVEL * seen) << shift:
         shift += 1
     while shift == 0 and seen and 2 * size * multiplier <= RAW_LEVEL * seen:
         multiplier *= 2
-    scaled = div_pow2(np.abs(x) * multiplier, shift)
-    lost = np.count_nonzero((scaled == 0) & (x != 0)) + np.count_nonzero(scaled > 2 * 127)
-    return Scale(0, multiplier, shift) if 8 * int(lost) <= seen else None
+    product = magnitude * multiplier
+    kept = np.count_nonzero((product >= 1 << shift) & (product < 255 << shift))  # 1..254
+    return Scale(0, multiplier, shift) if 8 * (seen - int(kept)) <= seen else None
 
 
 def multipliers(distance: Sequence[int], count: Sequence[int]) -> tuple[list[int], int]:
@@ -353,18 +367,21 @@ class Model:
     ) -> Model:
         """A classifier for training data: its input, scaling and shifts chosen by fixed rules.
 
-        x: (samples, …) raw integers of at most 16 bits. y: (samples,) labels 0, 1, …. hidden: units
-        of the hidden layers, each with pocket_tanh. epochs: for how many it will be trained; the
-        more samples it will see in all, the smaller the learning rate. options: of
-        CrossEntropyDFA, in place of its defaults. The scaling: see Scale.auto. DataError for data
-        that are no integers or empty; ModelError.
+        x: (samples, …) raw integers of at most 16 bits; the model takes their type, or the
+        narrowest that holds them. y: (samples,) labels 0, 1, …. hidden: units of the hidden layers,
+        each with pocket_tanh. epochs: for how many it will be trained; the more samples it will see
+        in all, the smaller the learning rate. options: of CrossEntropyDFA, in place of its
+        defaults. The scaling: see Scale.auto. DataError for data that are no integers or empty and
+        for labels that do not belong to them; ModelError for the rest.
         """
-        samples, labels = np.asarray(x), np.asarray(y)
-        if labels.dtype.kind not in "iu" or labels.shape != (len(whole_samples(samples)),):
-            raise DataError(
-                f"model {name}: labels have shape {labels.shape} and dtype {labels.dtype}; give "
-                f"one integer for each of {len(samples)} samples"
-            )
+        samples, labels = array_of(x, "input"), array_of(y, "labels")
+        check_samples(name, samples)
+        check_labels(name, labels, len(samples))
+        if not (is_whole(epochs) and epochs >= 1):
+            raise ModelError(f"model {name}: epochs is {epochs!r}; give a whole number from 1 on")
+        units: object = hidden
+        if not isinstance(units, (list, tuple)):
+            raise ModelError(f"model {name}: hidden is {hidden!r}; give a list of units")
         options = {"rate_shift": rate_shift(len(samples) * epochs), **options}
         return cls(
             name,
@@ -475,6 +492,26 @@ class Model:
         return self.input.scale is None and self.input.range in (
             None,
             INT_LIMITS[self.input.dtype],
+        )
+
+
+def check_samples(name: str, x: Array) -> None:
+    """DataError where x cannot train a model: no integers, none at all, or no features."""
+    whole_samples(x)
+    if x.ndim < 2:
+        raise DataError(f"model {name}: input has shape {x.shape}; give (samples, features)")
+
+
+def check_labels(name: str, y: Array, samples: int) -> None:
+    """DataError where y is not one label 0, 1, … for each sample, of two classes or more."""
+    if y.dtype.kind not in "iu" or y.shape != (samples,):
+        raise DataError(
+            f"model {name}: labels have shape {y.shape} and dtype {y.dtype}; give "
+            f"one integer for each of {samples} samples"
+        )
+    if y.min() < 0 or y.max() < 1:
+        raise DataError(
+            f"model {name}: labels are {y.min()}..{y.max()}; count classes from 0, at least two"
         )
 
 

@@ -19,7 +19,7 @@ from pocketgen.host import Engine
 from pocketgen.intmath import first_maximum, is_whole, wide
 from pocketgen.ir import Array, Buffer, Program
 from pocketgen.lower import Weights, stored
-from pocketgen.model import Model
+from pocketgen.model import Model, array_of
 from pocketgen.plan import Plan
 from pocketgen.reference import Reference
 from pocketgen.store import pack, unpack
@@ -344,14 +344,6 @@ class Net:
 def visible(buffer: Buffer) -> bool:
     """Whether users see a buffer: no tables, and no scratch that does not outlive its step."""
     return buffer.role != "table" and (buffer.kept or not buffer.per_sample)
-
-
-def array_of(data: ArrayLike, title: str) -> Array:
-    """data as an array; DataError where its rows have different lengths."""
-    try:
-        return np.asarray(data)
-    except ValueError:
-        raise DataError(f"{title}: rows of different lengths; give a rectangular array") from None
 
 
 def read_blob(path: str | Path) -> bytes:

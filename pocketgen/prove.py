@@ -28,6 +28,22 @@ from pocketgen.render import render, render_proof
 # int's width: Frama-C's model of a machine. x86_16 has AVR's integer types.
 MACHINES = {32: "gcc_x86_32", 16: "x86_16"}
 LARGEST_OBJECT_16 = 65535  # bytes: size_t has 16 bits there, as on AVR
+# A larger struct can exist where int has 16 bits but sizes have 32: x86_16 with such sizes.
+FLAT = "int16_flat"
+FLAT_FILES = {
+    f"{FLAT}.ml": """let mach = { Machdeps.x86_16 with
+  Cil_types.size_t = "unsigned long"; ptrdiff_t = "long" }
+let () = File.new_machdep "int16_flat" mach
+""",
+    f"{FLAT}.h": """#define __FC_MACHDEP_X86_16
+#include "__fc_machdep.h"
+#undef __SIZE_T
+#define __SIZE_T unsigned long
+#undef __FC_SIZE_MAX
+#define __FC_SIZE_MAX __FC_ULONG_MAX
+""",
+}
+FLAT_OPTIONS = ("-load-script", f"{FLAT}.ml", f"-cpp-extra-args=-include {FLAT}.h")
 # What C leaves undefined, EVA always reports. These report what C leaves to the compiler, too.
 STRICT = (
     "-warn-signed-overflow",
@@ -39,7 +55,7 @@ STRICT = (
 )
 # volatile keeps compilers from making a loop a call of memset. EVA would take what is written
 # through it for unknown, so it is read without.
-READING = ("-cpp-extra-args=-Dvolatile=",)
+READING = "-cpp-extra-args=-Dvolatile="
 # gauges: a sum grows by at most so much in each turn of its loop, so its bound follows from the
 # number of turns. Widening at once saves time; it cannot lose an alarm.
 PRECISION = (
@@ -67,6 +83,8 @@ ASSUMPTIONS = (
     "flash is read like RAM, as on any machine but AVR",
     "the self-test is analysed with init, forward, train_batch and digest replaced by any outcome; "
     "that its samples are filled completely is not shown here",
+    "targets are all in range, all below or all above it; volatile, which only keeps compilers "
+    "from calling memset, is left out for the analysis",
     "the release build: the counters of a debug build are not analysed",
     "Frama-C, the C compiler and the machine do what they promise",
 )
@@ -110,10 +128,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Proof:
-    """A certificate: the analysed files by digest, the ranges shown, and how.
-
-    left_out: what was asked for but does not apply to this model.
-    """
+    """A certificate: the analysed files by digest, the ranges shown, and how."""
 
     model: str
     digest: str
@@ -122,7 +137,6 @@ class Proof:
     ranges: Mapping[str, tuple[int, int]]
     files: Mapping[str, str]
     assumptions: tuple[str, ...]
-    left_out: tuple[str, ...]
     runs: tuple[Run, ...]
 
     @property
@@ -145,18 +159,16 @@ def prove(
     is missing or does not start, or where no width of int is left; whatever Frama-C finds or fails
     to show is in the Proof.
     """
-    fitting = [bits for bits in int_bits if bits != 16 or plan.ram_bytes <= LARGEST_OBJECT_16]
-    left_out = tuple(
-        f"int of {bits} bits: sizes have 16 bits there, so the struct of {plan.ram_bytes} bytes "
-        f"cannot exist (limit {LARGEST_OBJECT_16})"
-        for bits in int_bits
-        if bits not in fitting
-    )
-    if not fitting:
-        raise ProverError(f"{plan.prefix}: {'; '.join(left_out)}; prove it with 32 bits")
     tool = shutil.which("frama-c")
     if tool is None:
         raise ProverError(f"frama-c is not installed: {REMEDY}")
+    flat = any(machine_of(plan, bits) == FLAT for bits in int_bits)
+    if flat and shutil.which("ocamlfind") is None:
+        raise ProverError(
+            f"{plan.prefix}: a struct of {plan.ram_bytes} bytes with 16-bit int needs a model of a "
+            "machine that ocamlfind compiles, which is not installed; on Debian or Ubuntu: sudo "
+            "apt install ocaml-findlib; or prove it with 32 bits only"
+        )
     version = subprocess.run([tool, "-version"], capture_output=True, text=True, check=False)
     if version.returncode != 0:
         raise ProverError(f"frama-c -version fails with status {version.returncode}: {REMEDY}")
@@ -168,7 +180,7 @@ def prove(
     with tempfile.TemporaryDirectory(prefix="pocketgen_prove_") as scratch:
         jobs = [
             Job(plan, Path(scratch) / f"{what}{bits}", tool, given, what, driver, bits)
-            for bits in fitting
+            for bits in int_bits
             for what, driver in render_proof(plan).items()
         ]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -181,9 +193,14 @@ def prove(
         ranges={claim.name: (claim.low, claim.high) for claim in (*plan.claims, plan.output_claim)},
         files={name: sha256(text) for name, text in given.items()},
         assumptions=ASSUMPTIONS,
-        left_out=left_out,
         runs=runs,
     )
+
+
+def machine_of(plan: Plan, int_bits: int) -> str:
+    """Frama-C's model of a machine: one that can hold the struct."""
+    large = int_bits == 16 and plan.ram_bytes > LARGEST_OBJECT_16
+    return FLAT if large else MACHINES[int_bits]
 
 
 @dataclass(frozen=True)
@@ -208,17 +225,30 @@ class Job:
     @property
     def command(self) -> list[str]:
         """Frama-C's arguments."""
-        machine = ("-machdep", MACHINES[self.int_bits])
+        name = machine_of(self.plan, self.int_bits)
+        machine = (*(FLAT_OPTIONS if name == FLAT else ()), "-machdep", name)
         main = ("-main", "pocketgen_prove")
         table = ("-then", "-report-csv", "properties.csv")
-        return [*machine, *READING, *STRICT, "-eva", *PRECISION, *main, *self.sources, *table]
+        # the path without vectors: what microcontrollers run
+        portable = f"-cpp-extra-args=-D{self.plan.prefix.upper()}_PORTABLE"
+        return [
+            *machine,
+            READING,
+            portable,
+            *STRICT,
+            "-eva",
+            *PRECISION,
+            *main,
+            *self.sources,
+            *table,
+        ]
 
 
 def analyse(job: Job) -> Run:
     """Run Frama-C and read what it says, trusting nothing that is not said in full."""
     job.folder.mkdir()
     driver = f"prove_{job.what}.c"
-    for name, text in {**job.files, driver: job.driver}.items():
+    for name, text in {**job.files, driver: job.driver, **FLAT_FILES}.items():
         (job.folder / name).write_text(text, "utf-8")
     started = time.perf_counter()
     done = subprocess.run(
@@ -241,7 +271,7 @@ def analyse(job: Job) -> Run:
     return Run(
         what=job.what,
         int_bits=job.int_bits,
-        machine=MACHINES[job.int_bits],
+        machine=machine_of(job.plan, job.int_bits),
         command=" ".join(["frama-c", *job.command]),
         driver_sha256=sha256(job.driver),
         seconds=round(seconds, 2),
@@ -271,7 +301,7 @@ def problems(
         found.append("the analysis has not come to its end")
     elif int(counted[1]) > alarms:
         found.append(f"Frama-C counts {counted[1]} alarms, but lists {alarms}")
-    if "No errors or warnings raised during the analysis." not in done.stdout:
+    if not quiet(done.stdout):
         found.append("Frama-C warns of its own analysis")
     if "NON TERMINATING" in done.stdout:
         found.append("a function is found never to return, so what follows it is not analysed")
@@ -280,6 +310,17 @@ def problems(
     if checks[0] != checks[1] or checks[1] == 0:
         found.append(f"{checks[0]} of {checks[1]} checks are shown")
     return found
+
+
+def quiet(said: str) -> bool:
+    """Whether Frama-C warns of nothing in its own work but of its missing macro for FLAT."""
+    if "No errors or warnings raised during the analysis." in said:
+        return True
+    return (
+        said.count("Warning: machdep int16_flat has no registered macro") == 1
+        and re.search(r"by the Eva analyzer:\s+0 errors\s+0 warnings", said) is not None
+        and re.search(r"by the Frama-C kernel:\s+0 errors\s+1 warning\b", said) is not None
+    )
 
 
 @dataclass(frozen=True)

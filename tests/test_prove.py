@@ -59,7 +59,6 @@ def test_examples_are_proven_for_both_widths_of_int(name: str) -> None:
         ("api", 16),
         ("selftest", 16),
     ]
-    assert proof.left_out == ()
 
 
 @pytest.mark.slow
@@ -70,8 +69,10 @@ def test_large_examples_are_proven(name: str) -> None:
     proof = prove(plan_of(EXAMPLES[name].model))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert left_open(proof) == []
-    assert {run.int_bits for run in proof.runs} == {32}
-    assert len(proof.left_out) == 1
+    assert {(run.int_bits, run.machine) for run in proof.runs} == {
+        (32, "gcc_x86_32"),
+        (16, "int16_flat"),
+    }
     if name == "mnist":
         assert after.ru_utime - before.ru_utime < LIMIT_CPU_SECONDS
 
@@ -335,9 +336,6 @@ def test_alarms_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, _, err = invoke("mnist", "--int", "16")
-    assert code == 2
-    assert "196521 bytes cannot exist (limit 65535); prove it with 32 bits" in err
     assert invoke("xor", "--inference-only")[0] == 2
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, err = invoke("xor")

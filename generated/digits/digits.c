@@ -110,27 +110,39 @@ static void digits_dense_forward_int8_64_64(
     /* |h| <= 1040384, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 64u; */
+#if defined(__SSE2__) && !defined(DIGITS_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 64u; o++) {
         const int32_t c = digits_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 64u; */
     for (i = 0; i < 64u; i++) {
-        const int16_t *const row = W + (size_t)i * 64u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 64u; o++) {
+                const int32_t w = digits_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 64u; */
-        for (o = 0; o < 64u; o++) {
+        W = &W[64u];
+    }
+#else
+    for (o = 0; o < 64u; o++) {
+        const int32_t c = digits_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 64u; i++) {
+            const int16_t *const row = W + (size_t)i * 64u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -162,27 +174,39 @@ static void digits_dense_forward_int8_64_32(
     /* |h| <= 1040384, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 32u; */
+#if defined(__SSE2__) && !defined(DIGITS_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 32u; o++) {
         const int32_t c = digits_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 64u; */
     for (i = 0; i < 64u; i++) {
-        const int16_t *const row = W + (size_t)i * 32u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 32u; o++) {
+                const int32_t w = digits_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 32u; */
-        for (o = 0; o < 32u; o++) {
+        W = &W[32u];
+    }
+#else
+    for (o = 0; o < 32u; o++) {
+        const int32_t c = digits_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 64u; i++) {
+            const int16_t *const row = W + (size_t)i * 32u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -214,61 +238,57 @@ static void digits_dense_forward_int8_32_10(
     /* |h| <= 524256, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 10u; */
+#if defined(__SSE2__) && !defined(DIGITS_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 10u; o++) {
         const int32_t c = digits_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 32u; */
     for (i = 0; i < 32u; i++) {
-        const int16_t *const row = W + (size_t)i * 10u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 10u; o++) {
+                const int32_t w = digits_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 10u; */
-        for (o = 0; o < 10u; o++) {
+        W = &W[10u];
+    }
+#else
+    for (o = 0; o < 10u; o++) {
+        const int32_t c = digits_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 32u; i++) {
+            const int16_t *const row = W + (size_t)i * 10u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
-}
-
-/* a = h, g = 1 */
-static void digits_identity_10(const int32_t *h, int32_t *a)
-{
-    /* volatile: a compiler makes a plain loop like this a call of memcpy or memset, which a
-       freestanding program may not have */
-    volatile int32_t *const out = a;
-    uint_fast16_t o;
-
-    for (o = 0; o < 10u; o++) {
-        const int32_t v = h[o]; /* 1. */
-
-        out[o] = v; /* 2. */
-    }
+#endif
 }
 
 /* x = a, or 0 with probability drop / 8 */
 static void digits_dropout_64(const int8_t *a, uint32_t step, uint16_t row, int8_t *x)
 {
-    const uint32_t key = digits_stream_key(0x00000001UL, step * 7 + 4096); /* 1. */
+    const uint32_t key = /* 1. */
+        digits_stream_key(0x00000001UL, step * 7 + 4096);
     uint32_t index = (uint32_t)row * 2;
-    uint_fast16_t i, first, width;
+    uint32_t dropped = 0;
+    uint_fast16_t i;
 
-    for (first = 0; first < 64u; first += width) {
-        const uint32_t dropped = digits_drop_word(key, index, 1); /* 2. */
-
-        width = 64u - first < 32 ? 64u - first : 32;
-        for (i = 0; i < width; i++) {
-            const uint32_t gone = ((uint32_t)dropped >> i) & 1u;
-
-            x[first + i] = gone != 0 ? 0 : a[first + i]; /* 3. */
+    for (i = 0; i < 64u; i++) {
+        if (i % 32u == 0u) {
+            dropped = digits_drop_word(key, index, 1); /* 2. */
+            index++;
         }
-        index++;
+        x[i] = (dropped & 1u) != 0u ? 0 : a[i]; /* 3. */
+        dropped = (uint32_t)dropped >> 1;
     }
 }
 
@@ -325,9 +345,8 @@ void digits_forward_row(digits_t *net,
     digits_pocket_tanh_int8_32_128(
         net->scratch2, net->a2 + (size_t)row * 32u, net->f2 + (size_t)row * 32u);
     /* layer 3: h = x w + bias_input c, w and c the high bytes of W and b */
-    digits_dense_forward_int8_32_10(net->a2 + (size_t)row * 32u, net->W3, net->b3, net->scratch2);
-    /* layer 3: a = h */
-    digits_identity_10(net->scratch2, net->a3 + (size_t)row * 10u);
+    digits_dense_forward_int8_32_10(
+        net->a2 + (size_t)row * 32u, net->W3, net->b3, net->a3 + (size_t)row * 10u);
 }
 
 void digits_learn_row(digits_t *net,
@@ -348,9 +367,8 @@ void digits_learn_row(digits_t *net,
     digits_pocket_tanh_int8_32_128(
         net->scratch2, net->a2 + (size_t)row * 32u, net->f2 + (size_t)row * 32u);
     /* layer 3: h = x w + bias_input c, w and c the high bytes of W and b */
-    digits_dense_forward_int8_32_10(net->a2 + (size_t)row * 32u, net->W3, net->b3, net->scratch2);
-    /* layer 3: a = h */
-    digits_identity_10(net->scratch2, net->a3 + (size_t)row * 10u);
+    digits_dense_forward_int8_32_10(
+        net->a2 + (size_t)row * 32u, net->W3, net->b3, net->a3 + (size_t)row * 10u);
 }
 
 void digits_forward(digits_t *net,

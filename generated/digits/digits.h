@@ -18,7 +18,7 @@
  * Memory:
  *     a3            int32_t        800 bytes RAM    20 x 10: activations
  *     step          uint32_t         4 bytes RAM    updates so far, modulo 2^32
- *     scratch2      int32_t        256 bytes RAM    64: pre-activations (h1, h2, h3, s1, s2)
+ *     scratch2      int32_t        256 bytes RAM    64: pre-activations (h1, h2, s1, s2)
  *     W1            int16_t       8192 bytes RAM    64 x 64: weights
  *     b1            int16_t        128 bytes RAM    64: biases
  *     W2            int16_t       4096 bytes RAM    64 x 32: weights
@@ -106,7 +106,7 @@ typedef int32_t digits_output_t;
 typedef struct {
     int32_t a3[200];      /* 20 x 10: activations */
     uint32_t step;        /* updates so far, modulo 2^32 */
-    int32_t scratch2[64]; /* 64: pre-activations (h1, h2, h3, s1, s2) */
+    int32_t scratch2[64]; /* 64: pre-activations (h1, h2, s1, s2) */
     int16_t W1[4096];     /* 64 x 64: weights */
     int16_t b1[64];       /* 64: biases */
     int16_t W2[2048];     /* 64 x 32: weights */

@@ -126,8 +126,9 @@ static void digits_error_softmax_10(
     /* |rounded| <= 524384, limit 2147483647, distances alike */
     int32_t rounded = (int32_t)h[0] + 128;
     int32_t largest = digits_floor_pow2_i32(rounded, 256);
+    int32_t distance;
     int32_t total = 0; /* |total| <= 327670, limit 2147483647 */
-    int32_t half;
+    int32_t half, scaled, p;
     uint_fast16_t c;
 
     for (c = 1; c < 10u; c++) {
@@ -137,24 +138,22 @@ static void digits_error_softmax_10(
         q = digits_floor_pow2_i32(rounded, 256);
         largest = q > largest ? q : largest; /* 1. */
     }
-    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
-        int32_t distance;
-
         rounded = (int32_t)h[c] + 128;
         distance = largest - digits_floor_pow2_i32(rounded, 256);
         distance = digits_clamp_i32(distance, 0, 255);
-        e[c] = DIGITS_READ_I16(&table[distance]); /* 2. */
-        total += e[c];
+        total += DIGITS_READ_I16(&table[distance]); /* 2. */
     }
     half = digits_div_trunc_i32(total, 2);
-    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
-        /* 3. |scaled| <= 8552187, limit 2147483647 */
-        const int32_t scaled = (int32_t)e[c] * 256 + half;
-        int32_t p = digits_div_trunc_i32(scaled, total);
-
-        p = digits_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
+        rounded = (int32_t)h[c] + 128;
+        distance = largest - digits_floor_pow2_i32(rounded, 256);
+        distance = digits_clamp_i32(distance, 0, 255);
+        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
+           ranges cannot see */
+        scaled = (int32_t)DIGITS_READ_I16(&table[distance]) * 256 + half;
+        p = digits_div_trunc_i32(scaled, total);
+        p = digits_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -284,7 +283,8 @@ static void digits_dense_update_rows_32_10(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    digits_master_step_4096(row[o], gradient[o], rate);
             }
         }
     }
@@ -356,7 +356,8 @@ static void digits_dense_update_rows_64_32(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    digits_master_step_4096(row[o], gradient[o], rate);
             }
         }
     }
@@ -415,7 +416,8 @@ static void digits_dense_update_rows_64_64(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = digits_master_step_4096(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    digits_master_step_4096(row[o], gradient[o], rate);
             }
         }
     }

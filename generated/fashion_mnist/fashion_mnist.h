@@ -21,8 +21,7 @@
  *     a4            int32_t       1600 bytes RAM    40 x 10: activations
  *     step          uint32_t         4 bytes RAM    updates so far, modulo 2^32
  *     key           uint32_t         4 bytes RAM    key of random numbers
- *     scratch2      int32_t        800 bytes RAM    200: pre-activations (h1, h2, h3, h4, s1, s2,
- * s3)
+ *     scratch2      int32_t        800 bytes RAM    200: pre-activations (h1, h2, h3, s1, s2, s3)
  *     W1            int16_t     313600 bytes RAM    784 x 200: weights
  *     b1            int16_t        400 bytes RAM    200: biases
  *     W2            int16_t      40000 bytes RAM    200 x 100: weights
@@ -117,7 +116,7 @@ typedef struct {
     int32_t a4[400];       /* 40 x 10: activations */
     uint32_t step;         /* updates so far, modulo 2^32 */
     uint32_t key;          /* key of random numbers */
-    int32_t scratch2[200]; /* 200: pre-activations (h1, h2, h3, h4, s1, s2, s3) */
+    int32_t scratch2[200]; /* 200: pre-activations (h1, h2, h3, s1, s2, s3) */
     int16_t W1[156800];    /* 784 x 200: weights */
     int16_t b1[200];       /* 200: biases */
     int16_t W2[20000];     /* 200 x 100: weights */

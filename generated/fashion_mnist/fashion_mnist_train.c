@@ -288,8 +288,9 @@ static void fashion_mnist_error_softmax_10(
     /* |rounded| <= 814834, limit 2147483647, distances alike */
     int32_t rounded = (int32_t)h[0] + 256;
     int32_t largest = fashion_mnist_floor_pow2_i32(rounded, 512);
+    int32_t distance;
     int32_t total = 0; /* |total| <= 327670, limit 2147483647 */
-    int32_t half;
+    int32_t half, scaled, p;
     uint_fast16_t c;
 
     for (c = 1; c < 10u; c++) {
@@ -299,24 +300,21 @@ static void fashion_mnist_error_softmax_10(
         q = fashion_mnist_floor_pow2_i32(rounded, 512);
         largest = q > largest ? q : largest; /* 1. */
     }
-    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
-        int32_t distance;
-
         rounded = (int32_t)h[c] + 256;
         distance = largest - fashion_mnist_floor_pow2_i32(rounded, 512);
         distance = fashion_mnist_clamp_i32(distance, 0, 255);
-        e[c] = FASHION_MNIST_READ_I16(&table[distance]); /* 2. */
-        total += e[c];
+        total += FASHION_MNIST_READ_I16(&table[distance]); /* 2. */
     }
     half = fashion_mnist_div_trunc_i32(total, 2);
-    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
-        /* 3. |scaled| <= 8552187, limit 2147483647 */
-        const int32_t scaled = (int32_t)e[c] * 256 + half;
-        int32_t p = fashion_mnist_div_trunc_i32(scaled, total);
-
-        /* it is there already, which no proof by ranges sees */
+        rounded = (int32_t)h[c] + 256;
+        distance = largest - fashion_mnist_floor_pow2_i32(rounded, 512);
+        distance = fashion_mnist_clamp_i32(distance, 0, 255);
+        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
+           ranges cannot see */
+        scaled = (int32_t)FASHION_MNIST_READ_I16(&table[distance]) * 256 + half;
+        p = fashion_mnist_div_trunc_i32(scaled, total);
         p = fashion_mnist_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
@@ -494,8 +492,8 @@ static void fashion_mnist_dense_update_rows_50_10(
                 }
             }
             for (o = 0; o < width; o++) {
-                /* 3. */
-                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                row[o] = /* 3. */
+                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
     }
@@ -571,8 +569,8 @@ static void fashion_mnist_dense_update_rows_100_50(
                 }
             }
             for (o = 0; o < width; o++) {
-                /* 3. */
-                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                row[o] = /* 3. */
+                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
     }
@@ -633,8 +631,8 @@ static void fashion_mnist_dense_update_rows_200_100(
                 }
             }
             for (o = 0; o < width; o++) {
-                /* 3. */
-                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                row[o] = /* 3. */
+                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
     }
@@ -695,8 +693,8 @@ static void fashion_mnist_dense_update_rows_784_200(
                 }
             }
             for (o = 0; o < width; o++) {
-                /* 3. */
-                row[o] = fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
+                row[o] = /* 3. */
+                    fashion_mnist_master_step_noisy_16384(row[o], gradient[o], rate, noise++);
             }
         }
     }

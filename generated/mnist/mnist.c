@@ -110,27 +110,39 @@ static void mnist_dense_forward_int8_784_100(
     /* |h| <= 12653264, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 100u; */
+#if defined(__SSE2__) && !defined(MNIST_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 100u; o++) {
         const int32_t c = mnist_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 784u; */
     for (i = 0; i < 784u; i++) {
-        const int16_t *const row = W + (size_t)i * 100u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 100u; o++) {
+                const int32_t w = mnist_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 100u; */
-        for (o = 0; o < 100u; o++) {
+        W = &W[100u];
+    }
+#else
+    for (o = 0; o < 100u; o++) {
+        const int32_t c = mnist_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 784u; i++) {
+            const int16_t *const row = W + (size_t)i * 100u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -162,27 +174,39 @@ static void mnist_dense_forward_int8_100_50(
     /* |h| <= 1621028, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 50u; */
+#if defined(__SSE2__) && !defined(MNIST_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 50u; o++) {
         const int32_t c = mnist_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 100u; */
     for (i = 0; i < 100u; i++) {
-        const int16_t *const row = W + (size_t)i * 50u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 50u; o++) {
+                const int32_t w = mnist_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 50u; */
-        for (o = 0; o < 50u; o++) {
+        W = &W[50u];
+    }
+#else
+    for (o = 0; o < 50u; o++) {
+        const int32_t c = mnist_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 100u; i++) {
+            const int16_t *const row = W + (size_t)i * 50u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -214,61 +238,57 @@ static void mnist_dense_forward_int8_50_10(
     /* |h| <= 814578, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 10u; */
+#if defined(__SSE2__) && !defined(MNIST_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 10u; o++) {
         const int32_t c = mnist_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 50u; */
     for (i = 0; i < 50u; i++) {
-        const int16_t *const row = W + (size_t)i * 10u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 10u; o++) {
+                const int32_t w = mnist_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 10u; */
-        for (o = 0; o < 10u; o++) {
+        W = &W[10u];
+    }
+#else
+    for (o = 0; o < 10u; o++) {
+        const int32_t c = mnist_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 50u; i++) {
+            const int16_t *const row = W + (size_t)i * 10u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
-}
-
-/* a = h, g = 1 */
-static void mnist_identity_10(const int32_t *h, int32_t *a)
-{
-    /* volatile: a compiler makes a plain loop like this a call of memcpy or memset, which a
-       freestanding program may not have */
-    volatile int32_t *const out = a;
-    uint_fast16_t o;
-
-    for (o = 0; o < 10u; o++) {
-        const int32_t v = h[o]; /* 1. */
-
-        out[o] = v; /* 2. */
-    }
+#endif
 }
 
 /* x = a, or 0 with probability drop / 8 */
 static void mnist_dropout_784(const int8_t *a, uint32_t step, uint16_t row, int8_t *x)
 {
-    const uint32_t key = mnist_stream_key(0x00000001UL, step * 7 + 4096); /* 1. */
+    const uint32_t key = /* 1. */
+        mnist_stream_key(0x00000001UL, step * 7 + 4096);
     uint32_t index = (uint32_t)row * 25;
-    uint_fast16_t i, first, width;
+    uint32_t dropped = 0;
+    uint_fast16_t i;
 
-    for (first = 0; first < 784u; first += width) {
-        const uint32_t dropped = mnist_drop_word(key, index, 3); /* 2. */
-
-        width = 784u - first < 32 ? 784u - first : 32;
-        for (i = 0; i < width; i++) {
-            const uint32_t gone = ((uint32_t)dropped >> i) & 1u;
-
-            x[first + i] = gone != 0 ? 0 : a[first + i]; /* 3. */
+    for (i = 0; i < 784u; i++) {
+        if (i % 32u == 0u) {
+            dropped = mnist_drop_word(key, index, 3); /* 2. */
+            index++;
         }
-        index++;
+        x[i] = (dropped & 1u) != 0u ? 0 : a[i]; /* 3. */
+        dropped = (uint32_t)dropped >> 1;
     }
 }
 
@@ -325,9 +345,8 @@ void mnist_forward_row(mnist_t *net,
     mnist_pocket_tanh_int8_50_128(
         net->scratch2, net->a2 + (size_t)row * 50u, net->f2 + (size_t)row * 50u);
     /* layer 3: h = x w + bias_input c, w and c the high bytes of W and b */
-    mnist_dense_forward_int8_50_10(net->a2 + (size_t)row * 50u, net->W3, net->b3, net->scratch2);
-    /* layer 3: a = h */
-    mnist_identity_10(net->scratch2, net->a3 + (size_t)row * 10u);
+    mnist_dense_forward_int8_50_10(
+        net->a2 + (size_t)row * 50u, net->W3, net->b3, net->a3 + (size_t)row * 10u);
 }
 
 void mnist_learn_row(mnist_t *net,
@@ -348,9 +367,8 @@ void mnist_learn_row(mnist_t *net,
     mnist_pocket_tanh_int8_50_128(
         net->scratch2, net->a2 + (size_t)row * 50u, net->f2 + (size_t)row * 50u);
     /* layer 3: h = x w + bias_input c, w and c the high bytes of W and b */
-    mnist_dense_forward_int8_50_10(net->a2 + (size_t)row * 50u, net->W3, net->b3, net->scratch2);
-    /* layer 3: a = h */
-    mnist_identity_10(net->scratch2, net->a3 + (size_t)row * 10u);
+    mnist_dense_forward_int8_50_10(
+        net->a2 + (size_t)row * 50u, net->W3, net->b3, net->a3 + (size_t)row * 10u);
 }
 
 void mnist_forward(mnist_t *net,

@@ -18,7 +18,7 @@
  * Memory:
  *     a3            int32_t        800 bytes RAM    20 x 10: activations
  *     step          uint32_t         4 bytes RAM    updates so far, modulo 2^32
- *     scratch2      int32_t        400 bytes RAM    100: pre-activations (h1, h2, h3, s1, s2)
+ *     scratch2      int32_t        400 bytes RAM    100: pre-activations (h1, h2, s1, s2)
  *     W1            int16_t     156800 bytes RAM    784 x 100: weights
  *     b1            int16_t        200 bytes RAM    100: biases
  *     W2            int16_t      10000 bytes RAM    100 x 50: weights
@@ -106,7 +106,7 @@ typedef int32_t mnist_output_t;
 typedef struct {
     int32_t a3[200];       /* 20 x 10: activations */
     uint32_t step;         /* updates so far, modulo 2^32 */
-    int32_t scratch2[100]; /* 100: pre-activations (h1, h2, h3, s1, s2) */
+    int32_t scratch2[100]; /* 100: pre-activations (h1, h2, s1, s2) */
     int16_t W1[78400];     /* 784 x 100: weights */
     int16_t b1[100];       /* 100: biases */
     int16_t W2[5000];      /* 100 x 50: weights */

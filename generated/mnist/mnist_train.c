@@ -155,8 +155,9 @@ static void mnist_error_softmax_10(
     /* |rounded| <= 814834, limit 2147483647, distances alike */
     int32_t rounded = (int32_t)h[0] + 256;
     int32_t largest = mnist_floor_pow2_i32(rounded, 512);
+    int32_t distance;
     int32_t total = 0; /* |total| <= 327670, limit 2147483647 */
-    int32_t half;
+    int32_t half, scaled, p;
     uint_fast16_t c;
 
     for (c = 1; c < 10u; c++) {
@@ -166,24 +167,22 @@ static void mnist_error_softmax_10(
         q = mnist_floor_pow2_i32(rounded, 512);
         largest = q > largest ? q : largest; /* 1. */
     }
-    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
-        int32_t distance;
-
         rounded = (int32_t)h[c] + 256;
         distance = largest - mnist_floor_pow2_i32(rounded, 512);
         distance = mnist_clamp_i32(distance, 0, 255);
-        e[c] = MNIST_READ_I16(&table[distance]); /* 2. */
-        total += e[c];
+        total += MNIST_READ_I16(&table[distance]); /* 2. */
     }
     half = mnist_div_trunc_i32(total, 2);
-    /*@ loop unroll 10u; */
     for (c = 0; c < 10u; c++) {
-        /* 3. |scaled| <= 8552187, limit 2147483647 */
-        const int32_t scaled = (int32_t)e[c] * 256 + half;
-        int32_t p = mnist_div_trunc_i32(scaled, total);
-
-        p = mnist_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
+        rounded = (int32_t)h[c] + 256;
+        distance = largest - mnist_floor_pow2_i32(rounded, 512);
+        distance = mnist_clamp_i32(distance, 0, 255);
+        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
+           ranges cannot see */
+        scaled = (int32_t)MNIST_READ_I16(&table[distance]) * 256 + half;
+        p = mnist_div_trunc_i32(scaled, total);
+        p = mnist_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -313,7 +312,8 @@ static void mnist_dense_update_rows_50_10(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    mnist_master_step_8192(row[o], gradient[o], rate);
             }
         }
     }
@@ -385,7 +385,8 @@ static void mnist_dense_update_rows_100_50(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    mnist_master_step_8192(row[o], gradient[o], rate);
             }
         }
     }
@@ -444,7 +445,8 @@ static void mnist_dense_update_rows_784_100(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = mnist_master_step_8192(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    mnist_master_step_8192(row[o], gradient[o], rate);
             }
         }
     }

@@ -110,27 +110,39 @@ static void sensor_dense_forward_int8_16_20(
     /* |h| <= 266192, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 20u; */
+#if defined(__SSE2__) && !defined(SENSOR_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 20u; o++) {
         const int32_t c = sensor_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 16u; */
     for (i = 0; i < 16u; i++) {
-        const int16_t *const row = W + (size_t)i * 20u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 20u; o++) {
+                const int32_t w = sensor_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 20u; */
-        for (o = 0; o < 20u; o++) {
+        W = &W[20u];
+    }
+#else
+    for (o = 0; o < 20u; o++) {
+        const int32_t c = sensor_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 16u; i++) {
+            const int16_t *const row = W + (size_t)i * 20u;
             const int32_t w = sensor_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
+#endif
 }
 
 /* a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
@@ -162,61 +174,57 @@ static void sensor_dense_forward_int8_20_4(
     /* |h| <= 330708, limit 2147483647 */
     uint_fast16_t i, o;
 
-    /*@ loop pragma UNROLL 4u; */
+#if defined(__SSE2__) && !defined(SENSOR_PORTABLE)
+    /* for vectors: input by input, those of 0 left out */
     for (o = 0; o < 4u; o++) {
         const int32_t c = sensor_floor_pow2_i32(b[o], 256);
 
         h[o] = (int32_t)(64 * c); /* 1. */
     }
-    /*@ loop unroll 20u; */
     for (i = 0; i < 20u; i++) {
-        const int16_t *const row = W + (size_t)i * 4u;
         const int32_t input = x[i];
 
-        if (input == 0) {
-            continue; /* it adds nothing */
+        if (input != 0) {
+            for (o = 0; o < 4u; o++) {
+                const int32_t w = sensor_floor_pow2_i32(W[o], 256);
+
+                h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            }
         }
-        /*@ loop pragma UNROLL 4u; */
-        for (o = 0; o < 4u; o++) {
+        W = &W[4u];
+    }
+#else
+    for (o = 0; o < 4u; o++) {
+        const int32_t c = sensor_floor_pow2_i32(b[o], 256);
+        int32_t sum = 64 * c; /* 1. */
+
+        for (i = 0; i < 20u; i++) {
+            const int16_t *const row = W + (size_t)i * 4u;
             const int32_t w = sensor_floor_pow2_i32(row[o], 256);
 
-            h[o] = (int32_t)(h[o] + input * w); /* 2. */
+            sum += x[i] * w; /* 2. */
         }
+        h[o] = (int32_t)sum;
     }
-}
-
-/* a = h, g = 1 */
-static void sensor_identity_4(const int32_t *h, int32_t *a)
-{
-    /* volatile: a compiler makes a plain loop like this a call of memcpy or memset, which a
-       freestanding program may not have */
-    volatile int32_t *const out = a;
-    uint_fast16_t o;
-
-    for (o = 0; o < 4u; o++) {
-        const int32_t v = h[o]; /* 1. */
-
-        out[o] = v; /* 2. */
-    }
+#endif
 }
 
 /* x = a, or 0 with probability drop / 8 */
 static void sensor_dropout_16(const int8_t *a, uint32_t step, uint16_t row, int8_t *x)
 {
-    const uint32_t key = sensor_stream_key(0x00000001UL, step * 5 + 4096); /* 1. */
+    const uint32_t key = /* 1. */
+        sensor_stream_key(0x00000001UL, step * 5 + 4096);
     uint32_t index = (uint32_t)row * 1;
-    uint_fast16_t i, first, width;
+    uint32_t dropped = 0;
+    uint_fast16_t i;
 
-    for (first = 0; first < 16u; first += width) {
-        const uint32_t dropped = sensor_drop_word(key, index, 1); /* 2. */
-
-        width = 16u - first < 32 ? 16u - first : 32;
-        for (i = 0; i < width; i++) {
-            const uint32_t gone = ((uint32_t)dropped >> i) & 1u;
-
-            x[first + i] = gone != 0 ? 0 : a[first + i]; /* 3. */
+    for (i = 0; i < 16u; i++) {
+        if (i % 32u == 0u) {
+            dropped = sensor_drop_word(key, index, 1); /* 2. */
+            index++;
         }
-        index++;
+        x[i] = (dropped & 1u) != 0u ? 0 : a[i]; /* 3. */
+        dropped = (uint32_t)dropped >> 1;
     }
 }
 
@@ -266,9 +274,8 @@ void sensor_forward_row(sensor_t *net,
     sensor_pocket_tanh_int8_20_64(
         net->scratch2, net->a1 + (size_t)row * 20u, net->f1 + (size_t)row * 20u);
     /* layer 2: h = x w + bias_input c, w and c the high bytes of W and b */
-    sensor_dense_forward_int8_20_4(net->a1 + (size_t)row * 20u, net->W2, net->b2, net->scratch2);
-    /* layer 2: a = h */
-    sensor_identity_4(net->scratch2, net->a2 + (size_t)row * 4u);
+    sensor_dense_forward_int8_20_4(
+        net->a1 + (size_t)row * 20u, net->W2, net->b2, net->a2 + (size_t)row * 4u);
 }
 
 void sensor_learn_row(sensor_t *net,
@@ -284,9 +291,8 @@ void sensor_learn_row(sensor_t *net,
     sensor_pocket_tanh_int8_20_64(
         net->scratch2, net->a1 + (size_t)row * 20u, net->f1 + (size_t)row * 20u);
     /* layer 2: h = x w + bias_input c, w and c the high bytes of W and b */
-    sensor_dense_forward_int8_20_4(net->a1 + (size_t)row * 20u, net->W2, net->b2, net->scratch2);
-    /* layer 2: a = h */
-    sensor_identity_4(net->scratch2, net->a2 + (size_t)row * 4u);
+    sensor_dense_forward_int8_20_4(
+        net->a1 + (size_t)row * 20u, net->W2, net->b2, net->a2 + (size_t)row * 4u);
 }
 
 void sensor_forward(sensor_t *net,

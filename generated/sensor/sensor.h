@@ -17,7 +17,7 @@
  * Memory:
  *     a2            int32_t         16 bytes RAM    1 x 4: activations
  *     step          uint32_t         4 bytes RAM    updates so far, modulo 2^32
- *     scratch2      int32_t         80 bytes RAM    20: pre-activations (h1, h2, s1)
+ *     scratch2      int32_t         80 bytes RAM    20: pre-activations (h1, s1)
  *     W1            int16_t        640 bytes RAM    16 x 20: weights
  *     b1            int16_t         40 bytes RAM    20: biases
  *     W2            int16_t        160 bytes RAM    20 x 4: weights
@@ -98,7 +98,7 @@ typedef int32_t sensor_output_t;
 typedef struct {
     int32_t a2[4];        /* 1 x 4: activations */
     uint32_t step;        /* updates so far, modulo 2^32 */
-    int32_t scratch2[20]; /* 20: pre-activations (h1, h2, s1) */
+    int32_t scratch2[20]; /* 20: pre-activations (h1, s1) */
     int16_t W1[320];      /* 16 x 20: weights */
     int16_t b1[20];       /* 20: biases */
     int16_t W2[80];       /* 20 x 4: weights */

@@ -88,8 +88,9 @@ static void sensor_error_softmax_4(
     /* |rounded| <= 330836, limit 2147483647, distances alike */
     int32_t rounded = (int32_t)h[0] + 128;
     int32_t largest = sensor_floor_pow2_i32(rounded, 256);
+    int32_t distance;
     int32_t total = 0; /* |total| <= 131068, limit 2147483647 */
-    int32_t half;
+    int32_t half, scaled, p;
     uint_fast16_t c;
 
     for (c = 1; c < 4u; c++) {
@@ -99,24 +100,22 @@ static void sensor_error_softmax_4(
         q = sensor_floor_pow2_i32(rounded, 256);
         largest = q > largest ? q : largest; /* 1. */
     }
-    /*@ loop unroll 4u; */
     for (c = 0; c < 4u; c++) {
-        int32_t distance;
-
         rounded = (int32_t)h[c] + 128;
         distance = largest - sensor_floor_pow2_i32(rounded, 256);
         distance = sensor_clamp_i32(distance, 0, 255);
-        e[c] = SENSOR_READ_I16(&table[distance]); /* 2. */
-        total += e[c];
+        total += SENSOR_READ_I16(&table[distance]); /* 2. */
     }
     half = sensor_div_trunc_i32(total, 2);
-    /*@ loop unroll 4u; */
     for (c = 0; c < 4u; c++) {
-        /* 3. |scaled| <= 8453886, limit 2147483647 */
-        const int32_t scaled = (int32_t)e[c] * 256 + half;
-        int32_t p = sensor_div_trunc_i32(scaled, total);
-
-        p = sensor_clamp_i32(p, 0, 256); /* it is there already, which no proof by ranges sees */
+        rounded = (int32_t)h[c] + 128;
+        distance = largest - sensor_floor_pow2_i32(rounded, 256);
+        distance = sensor_clamp_i32(distance, 0, 255);
+        /* 3. |scaled| <= 8453886, limit 2147483647; p is within 0..256 already, which a proof by
+           ranges cannot see */
+        scaled = (int32_t)SENSOR_READ_I16(&table[distance]) * 256 + half;
+        p = sensor_div_trunc_i32(scaled, total);
+        p = sensor_clamp_i32(p, 0, 256);
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }
@@ -212,7 +211,8 @@ static void sensor_dense_update_rows_20_4(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = sensor_master_step_2048(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    sensor_master_step_2048(row[o], gradient[o], rate);
             }
         }
     }
@@ -284,7 +284,8 @@ static void sensor_dense_update_rows_16_20(
                 }
             }
             for (o = 0; o < width; o++) {
-                row[o] = sensor_master_step_2048(row[o], gradient[o], rate); /* 3. */
+                row[o] = /* 3. */
+                    sensor_master_step_2048(row[o], gradient[o], rate);
             }
         }
     }

@@ -75,7 +75,6 @@ def prove_command(
 def proof_lines(proof: Proof) -> list[str]:
     """The outcome for people."""
     lines = [line for run in proof.runs for line in run_lines(run)]
-    lines += [f"left out: {reason}" for reason in proof.left_out]
     verdict = "proven" if proof.proven else "NOT proven"
     widths = " and ".join(dict.fromkeys(str(run.int_bits) for run in proof.runs))
     lines.append(f"{proof.model}: {verdict} for int of {widths} bits by Frama-C {proof.frama_c}")

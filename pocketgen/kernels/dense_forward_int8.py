@@ -1,8 +1,8 @@
 """h = x w + bias_input c: the pre-activation of a dense layer with forward weights of 8 bits.
 
 w and c are the high bytes of the weights W and biases b, W / 256 rounded down, or, with fraction 1,
-these themselves: training moves all 16 bits, the forward pass sees 8. Inputs of 0 cost nothing.
-W is stored input by input, so that one input's weights lie side by side.
+these themselves: training moves all 16 bits, the forward pass sees 8. W is stored input by input:
+where a compiler has vectors, one input's weights are taken side by side, and inputs of 0 left out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """e = 256 (softmax(q) - onehot(label)): the gradient of the cross-entropy, through a small table.
 
 q = h / divisor rounded to the nearest; exp(-d / 16) comes from a table of 256 entries in 1/32767,
-d being the distance from the largest q. No entry is 0, so neither is a sum. The exponentials stand
-in e, whose 16 bits hold them, until their sum is known.
+d being the distance from the largest q. No entry is 0, so neither is a sum.
 """
 
 from __future__ import annotations

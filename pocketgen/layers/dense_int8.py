@@ -6,11 +6,12 @@ inputs of 0 can be left out; hidden sums are not kept.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from pocketgen.errors import ModelError
 from pocketgen.ir import Buffer, Range, Step
-from pocketgen.kernels import DENSE_FORWARD_INT8, DENSE_UPDATE_ROWS, IDENTITY, POCKET_TANH_INT8
+from pocketgen.kernels import DENSE_FORWARD_INT8, DENSE_UPDATE_ROWS, POCKET_TANH_INT8
 from pocketgen.layers.site import Int8, Site, even_tile, fan_in
 
 HIDDEN, OUTPUT = "pocket_tanh", "identity"
@@ -41,71 +42,43 @@ def check(layer: Units, site: Site) -> None:
 
 
 def buffers(layer: Units, site: Site, int8: Int8) -> tuple[Buffer, ...]:
-    """W (fan_in x units), b, h, a; in training also f, four times the slope of hidden units."""
+    """W (fan_in x units), b, a; of hidden units h and, in training, f, four times their slope."""
     n, k = layer.units, site.index
     dtype = int8.dtype if site.training else "int8"
     limits = Range.symmetric(int8.limit if site.training else FORWARD_LIMIT)
-    made = [
-        Buffer(
-            site.name("W"),
-            "weight",
-            (fan_in(site.in_shape), n),
-            dtype,
-            limits,
-            layer=k,
-            note="weights",
-        ),
-        Buffer(site.name("b"), "bias", (n,), dtype, limits, layer=k, note="biases"),
-        Buffer(
-            site.name("h"),
-            "activation",
-            (n,),
-            per_sample=True,
-            kept=False,
-            layer=k,
-            note="pre-activations",
-        ),
-        Buffer(
-            site.name("a"),
-            "activation",
-            (n,),
-            per_sample=True,
-            kept=site.training,
-            layer=k,
-            note="activations",
-        ),
-    ]
-    if site.training and not site.last:
-        note = "four times the slopes"
-        made.append(Buffer(site.name("f"), "slope", (n,), per_sample=True, layer=k, note=note))
-    return tuple(made)
+    shape = (fan_in(site.in_shape), n)
+    weights = Buffer(site.name("W"), "weight", shape, dtype, limits, layer=k, note="weights")
+    bias = Buffer(site.name("b"), "bias", (n,), dtype, limits, layer=k, note="biases")
+    rows = Buffer("", "activation", (n,), per_sample=True, kept=site.training, layer=k)
+    a = replace(rows, name=site.name("a"), note="activations")
+    if site.last:
+        return weights, bias, a
+    h = replace(rows, name=site.name("h"), kept=False, note="pre-activations")
+    f = replace(rows, name=site.name("f"), role="slope", note="four times the slopes")
+    return (weights, bias, h, a, f) if site.training else (weights, bias, h, a)
 
 
 def forward(layer: Units, site: Site, int8: Int8) -> tuple[Step, ...]:
-    """h = x w + bias_input c, then the activation."""
+    """h = x w + bias_input c, then the activation; an output layer's sums are its activations."""
     sizes = {
         "fan_in": fan_in(site.in_shape),
         "fan_out": layer.units,
         "fraction": int8.fraction if site.training else 1,
         "bias_input": int8.bias_input,
     }
-    operands = {name: site.name(name) for name in ("W", "b", "h")}
-    activation, activation_sizes = IDENTITY, {"n": layer.units}
-    results = {name: site.name(name) for name in ("h", "a")}
-    if not site.last:
-        activation = POCKET_TANH_INT8
-        activation_sizes |= {"half": int8.divisor // 2, "divisor": int8.divisor}
-        results |= {"f": site.name("f")} if site.training else {}
-    equation = activation.equation if not site.last else "a = h"
-    return (
-        Step(
-            DENSE_FORWARD_INT8,
-            {"x": site.source, **operands},
-            sizes,
-            f"layer {site.index}: {DENSE_FORWARD_INT8.equation}",
-            site.index,
-        ),
-        Step(activation, results, activation_sizes, f"layer {site.index}: {equation}", site.index),
+    operands = {"x": site.source, "W": site.name("W"), "b": site.name("b")}
+    sums = site.name("a" if site.last else "h")
+    note = f"layer {site.index}: {DENSE_FORWARD_INT8.equation}"
+    step = Step(DENSE_FORWARD_INT8, {**operands, "h": sums}, sizes, note, site.index)
+    if site.last:
+        return (step,)
+    results = {name: site.name(name) for name in ("h", "a", *(("f",) if site.training else ()))}
+    return step, Step(
+        POCKET_TANH_INT8,
+        results,
+        {"n": layer.units, "half": int8.divisor // 2, "divisor": int8.divisor},
+        f"layer {site.index}: {POCKET_TANH_INT8.equation}",
+        site.index,
     )
 
 

@@ -195,6 +195,7 @@ class Workshop:
             signature=self.signature(step, name, result),
             update=update.name if update else "",
             count_clamped=f"{self.program.name.upper()}_COUNT_CLAMPED",
+            portable=f"{self.program.name.upper()}_PORTABLE",
             passed="".join(f", {PER_ELEMENT.get(name, name)}" for name in passed),
             noisy="noise" in passed,
         )

@@ -3,6 +3,20 @@
 In: the rule's parameters. Out: the arithmetic of the layers, the start, the error, the updates.
 The forward pass sees the high byte of a weight; training moves all of its bits by gradient times
 rate / 2^rate_shift, rounded. Inputs are dropped at random in training and scaled in prediction.
+
+What is not given follows from the shapes, so that sums of few inputs are divided less:
+
+    inputs of a layer               1..11  12..47  48..
+    activation_shift                5      6       7
+    output_shift                    7      8       9
+
+    inputs of the network           1..11  12..95  96..255  256..
+    dropout, in eighths             0      1       2        3
+
+and rate_shift, in Model.for_data, from the samples that training sees, repeats included:
+
+    samples times epochs below      2^16   2^18    2^23     any
+    rate_shift                      11     12      13       14
 """
 
 from __future__ import annotations
