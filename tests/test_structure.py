@@ -188,7 +188,7 @@ def test_every_kernel_stands_in_three_files() -> None:
     }
     assert in_python, "no kernels found"
     assert in_c == in_python
-    assert in_tests - {"corners"} == in_python  # corners: of many kernels
+    assert in_tests == in_python
 
 
 def test_every_integer_primitive_in_c_has_its_twin_in_python() -> None:

@@ -27,7 +27,7 @@ from pocketgen.bounds import bounds
 from pocketgen.host import compiler
 from pocketgen.ir import Buffer, Kernel, Program, Range, Step
 from pocketgen.plan import Places, Workshop
-from pocketgen.plan.words import COLUMNS, folded
+from pocketgen.plan.words import COLUMNS
 from pocketgen.render import environment
 
 KINDS = ("random", "extreme", "ramp")
@@ -434,7 +434,7 @@ def compile_all(variants: Mapping[str, Variant]) -> dict[str, Twin]:
         name: Twin(variant, f"variant_{number:04}")
         for number, (name, variant) in enumerate(variants.items())
     }
-    text = folded("".join(c_text(twin) for twin in made.values()))
+    text = "".join(c_text(twin) for twin in made.values())
     assert [line for line in text.splitlines() if too_long(line)] == []
     ffi, library = compiled(text)
     for twin in made.values():
