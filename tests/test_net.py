@@ -891,10 +891,10 @@ def test_the_self_test_finds_a_fault(name: str, tmp_path: Path) -> None:
 def test_the_self_test_of_an_example_trains_at_half_the_rate(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which matters: without lr_shift the weights would be others."""
+    """Which matters: at the full rate the weights would be others."""
     program = Library(EXAMPLES[name].model).program()
     right = vectors(program).digests
-    monkeypatch.setattr("pocketgen.kernels.sgd_step.div_pow2", lambda x, shift: x)
+    monkeypatch.setattr("pocketgen.selftest.set_rate", lambda reference, slowed: None)
     wrong = vectors(program).digests
     assert wrong[:STEPS] == right[:STEPS]
     assert wrong[STEPS] != right[STEPS]
@@ -906,7 +906,9 @@ def test_the_self_test_of_an_example_reaches_a_clamp(
 ) -> None:
     """Without a clamp, weights would leave their range. Of sensor, extreme weights silence all."""
     program = Library(EXAMPLES[name].model).program()
-    monkeypatch.setattr("pocketgen.kernels.sgd_step.clamp", lambda x, low, high: np.asarray(x))
+    for step in ("sgd_step", "master_step", "master_step_noisy"):
+        unlimited = f"pocketgen.kernels.{step}.clamp"
+        monkeypatch.setattr(unlimited, lambda x, low, high: np.asarray(x))
     with pytest.raises(AssertionError, match=r"proven|does not fit"):
         vectors(program)
 
