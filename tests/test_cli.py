@@ -733,7 +733,7 @@ def test_demo_as_json_and_without_make(tmp_path: Path) -> None:
         (tools / tool).symlink_to(compiler(tool))
     told = json.loads(done("demo", "--out", tmp_path / "demo", "--json", PATH=str(tools), CC=""))
     assert told["selftest"] == "passed"
-    assert told["accuracy"] >= 0.93
+    assert told["accuracy"] >= 0.9
     assert told["verification"]["agrees"] is True
     assert "digits.c" in told["files"]
 
