@@ -92,7 +92,7 @@ def summary(model: Model, inference_only: bool) -> str:
     """The network in a few words, for the head of the generated files."""
     widths = "-".join(str(n) for n in (model.input.features, *layer_widths(model)))
     verb = "predicts" if inference_only else f"learns ({type(model.rule).__name__}) and predicts"
-    return f"a {widths} network that {verb} with integers only"
+    return f"a {widths} integer network that {verb}"
 
 
 def layer_widths(model: Model) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pocketgen.plan import Plan
-from pocketgen.plan.words import folded
 
 HERE = Path(__file__).parent
 # In a wheel the templates lie inside the package, in a checkout beside it.
@@ -54,6 +53,5 @@ def render_proof(plan: Plan) -> dict[str, str]:
 
 
 def text(template: str, plan: Plan) -> str:
-    """One template filled in; C is folded where a long name makes a line too long."""
-    printed = environment().get_template(template).render(plan=plan)
-    return folded(printed) if template.endswith((".c.j2", ".h.j2")) else printed
+    """One template filled in."""
+    return environment().get_template(template).render(plan=plan)

@@ -13,7 +13,7 @@ from cffi import FFI
 import pocketgen as pg
 from pocketgen.ir import Program
 from pocketgen.plan import locate
-from pocketgen.plan.words import COLUMNS, folded, number_lines, wrapped
+from pocketgen.plan.words import COLUMNS, number_lines, wrapped
 from pocketgen.render import render_host
 from small_models import LIBRARIES, MODELS, TANH, Library, some_weights, stack
 
@@ -262,26 +262,6 @@ def test_wrapped_keeps_a_line_of_just_100_columns() -> None:
         head, tail = "f(", ");"
         item = "x" * (length - len(head) - len(tail))
         assert len(wrapped(head, [item], tail, 0).split("\n")) == lines
-
-
-LONG = "x" * 60
-
-
-@pytest.mark.parametrize(
-    ("line", "lines"),
-    [
-        ("    a = f(b, c);", ["    a = f(b, c);"]),
-        (f"    {LONG}({LONG}, c);", [f"    {LONG}(", f"        {LONG}, c);"]),
-        (f"    if ({LONG} != {LONG}) {{", [f"    if ({LONG}", f"        != {LONG}) {{"]),
-        (f"    int {LONG}, {LONG};", [f"    int {LONG},", f"    {LONG};"]),
-        (f"#define {LONG} ({LONG} + 1)", [f"#define {LONG} ( \\", f"    {LONG} + 1)"]),
-        (f"    {LONG}; /* {LONG} */", [f"    /* {LONG} */", f"    {LONG};"]),
-        (f"/* {LONG} {LONG}", [f"/* {LONG}", f"   {LONG}"]),
-        (LONG + LONG, [LONG + LONG]),
-    ],
-)
-def test_folded(line: str, lines: list[str]) -> None:
-    assert folded(line).split("\n") == lines
 
 
 @pytest.mark.parametrize("low", [-32767, -9, 0])

@@ -126,7 +126,7 @@ HOSTILE = {
         ("user check", "end"),
     ),
     "any number of samples": (
-        ("xor_net_train.c", "n == 0 || n > XOR_NET_BATCH", "n == 0"),
+        ("xor_net_train.c", "n == 0u || n > XOR_NET_BATCH", "n == 0u"),
         32,
         ("mem_access", "xor_net_train_batch"),
     ),
@@ -150,7 +150,7 @@ HOSTILE = {
         ("initialization", "xor_net_dense_update_bias_2"),
     ),
     "a learning rate's shift beyond the type": (
-        ("xor_net_store.c", "net->lr_shift = *payload;", "net->lr_shift = 16;"),
+        ("xor_net_store.c", "net->lr_shift = payload[0];", "net->lr_shift = 16;"),
         16,
         ("user check", "end"),
     ),
@@ -183,7 +183,7 @@ def test_a_function_that_never_returns_proves_nothing() -> None:
     )
     run = prove(plan_of(XOR), (32,), files).runs[0]
     assert not run.proven
-    assert [(a.kind, a.condition) for a in run.alarms] == [("user check", "best < 2")]
+    assert [(a.kind, a.condition) for a in run.alarms] == [("user check", "best < 2u")]
     assert any("never to return" in problem for problem in run.problems)
     assert any("checks are shown" in problem for problem in run.problems)
 
@@ -282,7 +282,7 @@ def test_a_tool_that_fails_proves_nothing(
 
 
 def test_a_proof_without_a_run_proves_nothing() -> None:
-    proof = Proof("m", "d", "0", "25", {}, {}, ASSUMPTIONS, (), ())
+    proof = Proof("m", "d", "0", "25", {}, {}, ASSUMPTIONS, ())
     assert not proof.proven
 
 

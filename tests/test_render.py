@@ -135,35 +135,10 @@ def test_lines(texts: dict[str, dict[str, str]], name: str) -> None:
     for file, text in texts[name].items():
         for number, line in enumerate(text.split("\n"), 1):
             place = f"{file}:{number}: {line}"
-            c = file.endswith((".c", ".h"))
-            assert len(line) <= (COLUMNS if c else WIDEST) or not (c or short), place
+            assert len(line) <= (COLUMNS if file.endswith((".c", ".h")) else WIDEST) or not short, place
             assert line == line.rstrip(), place
             assert "\t" not in line.lstrip("\t"), place
             assert not line.startswith("\t") or file == "Makefile", place
-
-
-@pytest.mark.parametrize("name", ["dfa", "seeded", "backprop", "vector", "features", "wide"])
-@pytest.mark.parametrize("length", [16, 25, 32])
-def test_long_names_fold_lines_and_change_no_word(name: str, length: int) -> None:
-    """Beside line ends and comments, which move, all is as without the fold."""
-    made = Library(replace(MODELS[name], name="n" * length)).plan()
-    files = render(made)
-    for template, file in made.files:
-        if file.endswith((".c", ".h")):
-            assert max(map(len, files[file].split("\n"))) <= COLUMNS
-            printed = environment().get_template(template).render(plan=made)
-            assert code_words(files[file]) == code_words(printed), file
-
-
-def code_words(text: str) -> tuple[list[str], list[str]]:
-    """What a compiler reads, and the comments' words."""
-    comments = re.findall(r"/\*.*?\*/", text, re.DOTALL)
-    code = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL).replace("\\\n", " ")
-    directives = [" ".join(line.split()) for line in code.split("\n") if line.startswith("#")]
-    others = "\n".join(line for line in code.split("\n") if not line.startswith("#"))
-    return directives + re.findall(r"\w+|\S", others), sorted(
-        word for word in " ".join(comments).split() if word != "*"
-    )
 
 
 @pytest.mark.parametrize("name", ALL)

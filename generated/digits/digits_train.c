@@ -26,8 +26,9 @@ static int32_t digits_div_trunc_i32(int32_t n, int32_t d)
 static int32_t digits_floor_pow2_i32(int32_t x, int32_t divisor)
 {
     const uint32_t mask = (uint32_t)divisor - 1u;
+    const uint32_t remainder = (uint32_t)x & mask;
 
-    return (x - (int32_t)((uint32_t)x & mask)) / divisor;
+    return (x - (int32_t)remainder) / divisor;
 }
 
 /* x limited to low..high */
@@ -149,8 +150,8 @@ static void digits_error_softmax_10(
         rounded = (int32_t)h[c] + 128;
         distance = largest - digits_floor_pow2_i32(rounded, 256);
         distance = digits_clamp_i32(distance, 0, 255);
-        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
-           ranges cannot see */
+        /* 3. |scaled| <= 8552187, limit 2147483647. p is within
+           0..256 already, which a proof by ranges cannot see. */
         scaled = (int32_t)DIGITS_READ_I16(&table[distance]) * 256 + half;
         p = digits_div_trunc_i32(scaled, total);
         p = digits_clamp_i32(p, 0, 256);
@@ -238,7 +239,7 @@ static void digits_slope_multiply_32(const int32_t *s, const int8_t *f, int16_t 
 static int16_t digits_master_step_4096(int16_t w, int32_t gradient, uint8_t rate)
 {
     /* |scaled| <= 41576768, limit 2147483647 */
-    const int32_t scaled = (int32_t)gradient * rate + 2048; /* 1. */
+    const int32_t scaled = (int32_t)gradient * (int32_t)rate + 2048; /* 1. */
     const int32_t change = digits_floor_pow2_i32(scaled, 4096);
     /* 2. |moved| <= 42662, limit 2147483647 */
     const int32_t moved = w - (int32_t)change;
@@ -294,7 +295,7 @@ static void digits_dense_update_rows_32_10(
 static int16_t digits_master_step_64(int16_t w, int32_t gradient, uint8_t rate)
 {
     /* |scaled| <= 327392, limit 2147483647 */
-    const int32_t scaled = (int32_t)gradient * rate + 32; /* 1. */
+    const int32_t scaled = (int32_t)gradient * (int32_t)rate + 32; /* 1. */
     const int32_t change = digits_floor_pow2_i32(scaled, 64);
     /* 2. |moved| <= 37627, limit 2147483647 */
     const int32_t moved = w - (int32_t)change;
@@ -499,7 +500,8 @@ int digits_train_batch(digits_t *net, const digits_input_t x[],
 }
 
 int digits_train_step(digits_t *net,
-    const digits_input_t x[DIGITS_INPUT_SIZE], uint16_t label)
+    const digits_input_t x[DIGITS_INPUT_SIZE],
+    uint16_t label)
 {
     return digits_train_batch(net, x, &label, 1);
 }

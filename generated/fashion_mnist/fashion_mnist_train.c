@@ -26,8 +26,9 @@ static int32_t fashion_mnist_div_trunc_i32(int32_t n, int32_t d)
 static int32_t fashion_mnist_floor_pow2_i32(int32_t x, int32_t divisor)
 {
     const uint32_t mask = (uint32_t)divisor - 1u;
+    const uint32_t remainder = (uint32_t)x & mask;
 
-    return (x - (int32_t)((uint32_t)x & mask)) / divisor;
+    return (x - (int32_t)remainder) / divisor;
 }
 
 /* x limited to low..high */
@@ -39,7 +40,9 @@ static int32_t fashion_mnist_clamp_i32(int32_t x, int32_t low, int32_t high)
 /* The upper bits of a random word, as a number of so many bits; bits 1..31 */
 static int32_t fashion_mnist_high_bits(uint32_t word, uint32_t bits)
 {
-    return (int32_t)((uint32_t)word >> (32u - bits));
+    const uint32_t upper = (uint32_t)word >> (32u - bits);
+
+    return (int32_t)upper;
 }
 
 /* A bijection that scatters neighbouring words: the random number of a counter */
@@ -311,8 +314,8 @@ static void fashion_mnist_error_softmax_10(
         rounded = (int32_t)h[c] + 256;
         distance = largest - fashion_mnist_floor_pow2_i32(rounded, 512);
         distance = fashion_mnist_clamp_i32(distance, 0, 255);
-        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
-           ranges cannot see */
+        /* 3. |scaled| <= 8552187, limit 2147483647. p is within
+           0..256 already, which a proof by ranges cannot see. */
         scaled = (int32_t)FASHION_MNIST_READ_I16(&table[distance]) * 256 + half;
         p = fashion_mnist_div_trunc_i32(scaled, total);
         p = fashion_mnist_clamp_i32(p, 0, 256);
@@ -446,7 +449,7 @@ static int16_t fashion_mnist_master_step_noisy_16384(
 {
     const int32_t fraction = fashion_mnist_high_bits(fashion_mnist_mix(noise), 14); /* 1. */
     /* 2. |scaled| <= 83165823, limit 2147483647 */
-    const int32_t scaled = (int32_t)gradient * rate + fraction;
+    const int32_t scaled = (int32_t)gradient * (int32_t)rate + fraction;
     const int32_t change = fashion_mnist_floor_pow2_i32(scaled, 16384);
     /* 3. |moved| <= 37588, limit 2147483647 */
     const int32_t moved = w - (int32_t)change;
@@ -505,7 +508,7 @@ static int16_t fashion_mnist_master_step_noisy_256(
 {
     const int32_t fraction = fashion_mnist_high_bits(fashion_mnist_mix(noise), 8); /* 1. */
     /* 2. |scaled| <= 654975, limit 2147483647 */
-    const int32_t scaled = (int32_t)gradient * rate + fraction;
+    const int32_t scaled = (int32_t)gradient * (int32_t)rate + fraction;
     const int32_t change = fashion_mnist_floor_pow2_i32(scaled, 256);
     /* 3. |moved| <= 35070, limit 2147483647 */
     const int32_t moved = w - (int32_t)change;
@@ -806,7 +809,8 @@ int fashion_mnist_train_batch(fashion_mnist_t *net, const fashion_mnist_input_t 
 }
 
 int fashion_mnist_train_step(fashion_mnist_t *net,
-    const fashion_mnist_input_t x[FASHION_MNIST_INPUT_SIZE], uint16_t label)
+    const fashion_mnist_input_t x[FASHION_MNIST_INPUT_SIZE],
+    uint16_t label)
 {
     return fashion_mnist_train_batch(net, x, &label, 1);
 }

@@ -19,8 +19,9 @@ static int32_t mnist_div_trunc_i32(int32_t n, int32_t d)
 static int32_t mnist_floor_pow2_i32(int32_t x, int32_t divisor)
 {
     const uint32_t mask = (uint32_t)divisor - 1u;
+    const uint32_t remainder = (uint32_t)x & mask;
 
-    return (x - (int32_t)((uint32_t)x & mask)) / divisor;
+    return (x - (int32_t)remainder) / divisor;
 }
 
 /* x limited to low..high */
@@ -277,8 +278,8 @@ static void mnist_dense_forward_int8_50_10(
 static void mnist_dropout_784(const int8_t *a, uint32_t step, uint16_t row, int8_t *x)
 {
     const uint32_t key = /* 1. */
-        mnist_stream_key(0x00000001UL, step * 7 + 4096);
-    uint32_t index = (uint32_t)row * 25;
+        mnist_stream_key(0x00000001UL, step * 7u + 4096u);
+    uint32_t index = (uint32_t)row * ((784u + 31u) / 32u); /* words of a row */
     uint32_t dropped = 0;
     uint_fast16_t i;
 

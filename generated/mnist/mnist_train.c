@@ -26,8 +26,9 @@ static int32_t mnist_div_trunc_i32(int32_t n, int32_t d)
 static int32_t mnist_floor_pow2_i32(int32_t x, int32_t divisor)
 {
     const uint32_t mask = (uint32_t)divisor - 1u;
+    const uint32_t remainder = (uint32_t)x & mask;
 
-    return (x - (int32_t)((uint32_t)x & mask)) / divisor;
+    return (x - (int32_t)remainder) / divisor;
 }
 
 /* x limited to low..high */
@@ -178,8 +179,8 @@ static void mnist_error_softmax_10(
         rounded = (int32_t)h[c] + 256;
         distance = largest - mnist_floor_pow2_i32(rounded, 512);
         distance = mnist_clamp_i32(distance, 0, 255);
-        /* 3. |scaled| <= 8552187, limit 2147483647; p is within 0..256 already, which a proof by
-           ranges cannot see */
+        /* 3. |scaled| <= 8552187, limit 2147483647. p is within
+           0..256 already, which a proof by ranges cannot see. */
         scaled = (int32_t)MNIST_READ_I16(&table[distance]) * 256 + half;
         p = mnist_div_trunc_i32(scaled, total);
         p = mnist_clamp_i32(p, 0, 256);
@@ -267,7 +268,7 @@ static void mnist_slope_multiply_50(const int32_t *s, const int8_t *f, int16_t *
 static int16_t mnist_master_step_8192(int16_t w, int32_t gradient, uint8_t rate)
 {
     /* |scaled| <= 41578816, limit 2147483647 */
-    const int32_t scaled = (int32_t)gradient * rate + 4096; /* 1. */
+    const int32_t scaled = (int32_t)gradient * (int32_t)rate + 4096; /* 1. */
     const int32_t change = mnist_floor_pow2_i32(scaled, 8192);
     /* 2. |moved| <= 37587, limit 2147483647 */
     const int32_t moved = w - (int32_t)change;
@@ -323,7 +324,7 @@ static void mnist_dense_update_rows_50_10(
 static int16_t mnist_master_step_128(int16_t w, int32_t gradient, uint8_t rate)
 {
     /* |scaled| <= 327424, limit 2147483647 */
-    const int32_t scaled = (int32_t)gradient * rate + 64; /* 1. */
+    const int32_t scaled = (int32_t)gradient * (int32_t)rate + 64; /* 1. */
     const int32_t change = mnist_floor_pow2_i32(scaled, 128);
     /* 2. |moved| <= 35070, limit 2147483647 */
     const int32_t moved = w - (int32_t)change;
@@ -528,7 +529,8 @@ int mnist_train_batch(mnist_t *net, const mnist_input_t x[],
 }
 
 int mnist_train_step(mnist_t *net,
-    const mnist_input_t x[MNIST_INPUT_SIZE], uint16_t label)
+    const mnist_input_t x[MNIST_INPUT_SIZE],
+    uint16_t label)
 {
     return mnist_train_batch(net, x, &label, 1);
 }

@@ -463,7 +463,8 @@ int pocketnn_train_batch(pocketnn_t *net, const pocketnn_input_t x[],
 }
 
 int pocketnn_train_step(pocketnn_t *net,
-    const pocketnn_input_t x[POCKETNN_INPUT_SIZE], uint16_t label)
+    const pocketnn_input_t x[POCKETNN_INPUT_SIZE],
+    uint16_t label)
 {
     return pocketnn_train_batch(net, x, &label, 1);
 }

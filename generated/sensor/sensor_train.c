@@ -26,8 +26,9 @@ static int32_t sensor_div_trunc_i32(int32_t n, int32_t d)
 static int32_t sensor_floor_pow2_i32(int32_t x, int32_t divisor)
 {
     const uint32_t mask = (uint32_t)divisor - 1u;
+    const uint32_t remainder = (uint32_t)x & mask;
 
-    return (x - (int32_t)((uint32_t)x & mask)) / divisor;
+    return (x - (int32_t)remainder) / divisor;
 }
 
 /* x limited to low..high */
@@ -111,8 +112,8 @@ static void sensor_error_softmax_4(
         rounded = (int32_t)h[c] + 128;
         distance = largest - sensor_floor_pow2_i32(rounded, 256);
         distance = sensor_clamp_i32(distance, 0, 255);
-        /* 3. |scaled| <= 8453886, limit 2147483647; p is within 0..256 already, which a proof by
-           ranges cannot see */
+        /* 3. |scaled| <= 8453886, limit 2147483647. p is within
+           0..256 already, which a proof by ranges cannot see. */
         scaled = (int32_t)SENSOR_READ_I16(&table[distance]) * 256 + half;
         p = sensor_div_trunc_i32(scaled, total);
         p = sensor_clamp_i32(p, 0, 256);
@@ -166,7 +167,7 @@ static void sensor_slope_multiply_20(const int32_t *s, const int8_t *f, int16_t 
 static int16_t sensor_master_step_2048(int16_t w, int32_t gradient, uint8_t rate)
 {
     /* |scaled| <= 2049280, limit 2147483647 */
-    const int32_t scaled = (int32_t)gradient * rate + 1024; /* 1. */
+    const int32_t scaled = (int32_t)gradient * (int32_t)rate + 1024; /* 1. */
     const int32_t change = sensor_floor_pow2_i32(scaled, 2048);
     /* 2. |moved| <= 33512, limit 2147483647 */
     const int32_t moved = w - (int32_t)change;
@@ -222,7 +223,7 @@ static void sensor_dense_update_rows_20_4(
 static int16_t sensor_master_step_32(int16_t w, int32_t gradient, uint8_t rate)
 {
     /* |scaled| <= 16144, limit 2147483647 */
-    const int32_t scaled = (int32_t)gradient * rate + 16; /* 1. */
+    const int32_t scaled = (int32_t)gradient * (int32_t)rate + 16; /* 1. */
     const int32_t change = sensor_floor_pow2_i32(scaled, 32);
     /* 2. |moved| <= 33016, limit 2147483647 */
     const int32_t moved = w - (int32_t)change;
@@ -358,7 +359,8 @@ int sensor_train_batch(sensor_t *net, const sensor_input_t x[],
 }
 
 int sensor_train_step(sensor_t *net,
-    const sensor_input_t x[SENSOR_INPUT_SIZE], uint16_t label)
+    const sensor_input_t x[SENSOR_INPUT_SIZE],
+    uint16_t label)
 {
     return sensor_train_batch(net, x, &label, 1);
 }

@@ -265,7 +265,8 @@ int sine_train_batch(sine_t *net, const sine_input_t x[],
 }
 
 int sine_train_step(sine_t *net,
-    const sine_input_t x[SINE_INPUT_SIZE], const sine_target_t y[SINE_OUTPUT_SIZE])
+    const sine_input_t x[SINE_INPUT_SIZE],
+    const sine_target_t y[SINE_OUTPUT_SIZE])
 {
     return sine_train_batch(net, x, y, 1);
 }

@@ -298,7 +298,8 @@ int xor_net_train_batch(xor_net_t *net, const xor_net_input_t x[],
 }
 
 int xor_net_train_step(xor_net_t *net,
-    const xor_net_input_t x[XOR_NET_INPUT_SIZE], uint16_t label)
+    const xor_net_input_t x[XOR_NET_INPUT_SIZE],
+    uint16_t label)
 {
     return xor_net_train_batch(net, x, &label, 1);
 }

@@ -24,7 +24,8 @@ PASSED_TYPES = {
     "centre": "int16_t",
 }
 PER_ELEMENT = {"noise": "noise++"}  # what an update kernel hands to each element a new one of
-STRIDES = ("tile", "block")  # sizes that count elements, as those of the arguments' shapes do
+# Sizes that count something, as those of the arguments' shapes do.
+COUNTS = ("tile", "block", "streams", "stream")
 HIDDEN_SIZES = ("headroom",)  # what bounds needs to know, but no template prints
 
 
@@ -177,7 +178,7 @@ class Workshop:
     ) -> SimpleNamespace:
         """Everything that a kernel's template asks for."""
         kernel = step.kernel
-        counts = {*STRIDES, *(size for arg in kernel.args for size in arg.shape)}
+        counts = {*COUNTS, *(size for arg in kernel.args for size in arg.shape)}
         sums = {sum_name(a, operands): Sum.of(a) for a in step.accumulators}
         functions = self.primitives(step, operands)
         passed = () if step.update is None else tuple(step.update.operands)

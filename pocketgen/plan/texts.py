@@ -280,7 +280,7 @@ def scaling_words(program: Program) -> str:
     else:
         tables = f"{program.name}_offset[i]", f"{program.name}_multiplier[i]"
         product = f"(raw[i] - {tables[0]}) * {tables[1]}"
-    return f";\n   the network sees {product} / {sizes['divisor']}, limited to {limits}"
+    return f";\n   the network sees {product} / {sizes['divisor']},\n   limited to {limits}"
 
 
 def init_note(program: Program) -> str:

@@ -5,7 +5,6 @@ In: plain values. Out: text. Not here: anything about a model.
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -59,60 +58,6 @@ def number_lines(values: Array, indent: int = 4) -> tuple[str, ...]:
         " ".join(f"{word:>{widest}}," for word in words[k : k + per_line])
         for k in range(0, len(words), per_line)
     )
-
-
-def folded(text: str) -> str:
-    """C without lines beyond 100 columns, which long names make: breaks where C may be broken."""
-    lines: list[str] = []
-    inside = False  # a comment that an earlier line began
-    for line in text.split("\n"):
-        lines += fold_comment(line) if inside or opens_comment(line) else fold_code(line)
-        inside = opens_comment(line) or (inside and "*/" not in line)
-    return "\n".join(lines)
-
-
-def opens_comment(line: str) -> bool:
-    """Whether a line begins a comment and does not end it."""
-    return line.rfind("/*") > line.rfind("*/")
-
-
-def fold_comment(line: str) -> list[str]:
-    """A line of a comment that has several; all stand below its text."""
-    if len(line) <= COLUMNS:
-        return [line]
-    text = line.lstrip(" ")
-    margin = " " * (len(line) - len(text))
-    head = next((mark for mark in ("/* ", "* ") if text.startswith(mark)), "")
-    below = margin + {"/* ": "   ", "* ": "* ", "": ""}[head]
-    words = text.removeprefix(head).replace(" */", "\0*/")
-    made = textwrap.wrap(
-        words, COLUMNS, initial_indent=margin + head, subsequent_indent=below, **UNBROKEN
-    )
-    return [line.replace("\0", " ") for line in made]
-
-
-def fold_code(line: str) -> list[str]:
-    """A line of C, its comment moved above it, broken where the fewest brackets are open."""
-    if len(line) <= COLUMNS:
-        return [line]
-    margin = " " * (len(line) - len(line.lstrip(" ")))
-    code, mark, comment = line.partition("/* ")
-    if mark and code.strip():
-        return [*fold_code(f"{margin}/* {comment}"), *fold_code(code.rstrip())]
-    if mark:
-        return fold_comment(line)
-    end = " \\" if code.startswith("#") else ""
-    room = COLUMNS - len(end)
-    places = [
-        (code.count("(", 0, m.end()) - code.count(")", 0, m.end()), -m.end())
-        for m in re.finditer(r"(?:[],;]|[^!=]=) |\((?=[^()])| (?=[&|]{2} |[-+*<>?:] |[!=]= )", code)
-        if len(margin) < m.end() <= room
-    ]
-    depth, at = min(places, default=(1, -code.rfind(" ", len(margin), room)))
-    if at == 1:
-        return [line]
-    below = margin if depth <= 0 and code[-at - 2] == "," else f"{margin}    "
-    return [code[:-at].rstrip() + end, *fold_code(below + code[-at:].lstrip())]
 
 
 def wrapped(head: str, items: Sequence[str], tail: str, indent: int) -> str:
