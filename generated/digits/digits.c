@@ -139,7 +139,7 @@ static void digits_dense_forward_int8_64_64(
             const int16_t *const row = W + (size_t)i * 64u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            sum += x[i] * w; /* 2. */
+            sum += (int32_t)x[i] * w; /* 2. */
         }
         h[o] = (int32_t)sum;
     }
@@ -203,7 +203,7 @@ static void digits_dense_forward_int8_64_32(
             const int16_t *const row = W + (size_t)i * 32u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            sum += x[i] * w; /* 2. */
+            sum += (int32_t)x[i] * w; /* 2. */
         }
         h[o] = (int32_t)sum;
     }
@@ -267,7 +267,7 @@ static void digits_dense_forward_int8_32_10(
             const int16_t *const row = W + (size_t)i * 10u;
             const int32_t w = digits_floor_pow2_i32(row[o], 256);
 
-            sum += x[i] * w; /* 2. */
+            sum += (int32_t)x[i] * w; /* 2. */
         }
         h[o] = (int32_t)sum;
     }

@@ -139,7 +139,7 @@ static void mnist_dense_forward_int8_784_100(
             const int16_t *const row = W + (size_t)i * 100u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            sum += x[i] * w; /* 2. */
+            sum += (int32_t)x[i] * w; /* 2. */
         }
         h[o] = (int32_t)sum;
     }
@@ -203,7 +203,7 @@ static void mnist_dense_forward_int8_100_50(
             const int16_t *const row = W + (size_t)i * 50u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            sum += x[i] * w; /* 2. */
+            sum += (int32_t)x[i] * w; /* 2. */
         }
         h[o] = (int32_t)sum;
     }
@@ -267,7 +267,7 @@ static void mnist_dense_forward_int8_50_10(
             const int16_t *const row = W + (size_t)i * 10u;
             const int32_t w = mnist_floor_pow2_i32(row[o], 256);
 
-            sum += x[i] * w; /* 2. */
+            sum += (int32_t)x[i] * w; /* 2. */
         }
         h[o] = (int32_t)sum;
     }

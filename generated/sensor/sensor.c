@@ -139,7 +139,7 @@ static void sensor_dense_forward_int8_16_20(
             const int16_t *const row = W + (size_t)i * 20u;
             const int32_t w = sensor_floor_pow2_i32(row[o], 256);
 
-            sum += x[i] * w; /* 2. */
+            sum += (int32_t)x[i] * w; /* 2. */
         }
         h[o] = (int32_t)sum;
     }
@@ -203,7 +203,7 @@ static void sensor_dense_forward_int8_20_4(
             const int16_t *const row = W + (size_t)i * 4u;
             const int32_t w = sensor_floor_pow2_i32(row[o], 256);
 
-            sum += x[i] * w; /* 2. */
+            sum += (int32_t)x[i] * w; /* 2. */
         }
         h[o] = (int32_t)sum;
     }
@@ -263,37 +263,33 @@ void sensor_init(sensor_t *net, uint32_t seed)
 }
 
 void sensor_forward_row(sensor_t *net,
-    const sensor_input_t x[SENSOR_INPUT_SIZE], uint16_t row)
+    const sensor_input_t x[SENSOR_INPUT_SIZE])
 {
     /* input: x = clamp((raw - offset) * multiplier / divisor) */
     sensor_scale_input_16(x, net->whole);
     /* input: x = (a kept + 4) / 8, rounded down */
-    sensor_scale_kept_16(net->whole, net->a0 + (size_t)row * 16u);
+    sensor_scale_kept_16(net->whole, net->a0);
     /* layer 1: h = x w + bias_input c, w and c the high bytes of W and b */
-    sensor_dense_forward_int8_16_20(net->a0 + (size_t)row * 16u, net->W1, net->b1, net->scratch2);
+    sensor_dense_forward_int8_16_20(net->a0, net->W1, net->b1, net->scratch2);
     /* layer 1: a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
-    sensor_pocket_tanh_int8_20_64(
-        net->scratch2, net->a1 + (size_t)row * 20u, net->f1 + (size_t)row * 20u);
+    sensor_pocket_tanh_int8_20_64(net->scratch2, net->a1, net->f1);
     /* layer 2: h = x w + bias_input c, w and c the high bytes of W and b */
-    sensor_dense_forward_int8_20_4(
-        net->a1 + (size_t)row * 20u, net->W2, net->b2, net->a2 + (size_t)row * 4u);
+    sensor_dense_forward_int8_20_4(net->a1, net->W2, net->b2, net->a2);
 }
 
 void sensor_learn_row(sensor_t *net,
-    const sensor_input_t x[SENSOR_INPUT_SIZE], uint16_t row)
+    const sensor_input_t x[SENSOR_INPUT_SIZE])
 {
     /* input: x = clamp((raw - offset) * multiplier / divisor) */
     sensor_scale_input_16(x, net->whole);
     /* input: x = a, or 0 with probability drop / 8 */
-    sensor_dropout_16(net->whole, net->step, row, net->a0 + (size_t)row * 16u);
+    sensor_dropout_16(net->whole, net->step, 0, net->a0);
     /* layer 1: h = x w + bias_input c, w and c the high bytes of W and b */
-    sensor_dense_forward_int8_16_20(net->a0 + (size_t)row * 16u, net->W1, net->b1, net->scratch2);
+    sensor_dense_forward_int8_16_20(net->a0, net->W1, net->b1, net->scratch2);
     /* layer 1: a = PocketTanh(z), f = 4 slope, z = (h + half) / divisor, rounded down */
-    sensor_pocket_tanh_int8_20_64(
-        net->scratch2, net->a1 + (size_t)row * 20u, net->f1 + (size_t)row * 20u);
+    sensor_pocket_tanh_int8_20_64(net->scratch2, net->a1, net->f1);
     /* layer 2: h = x w + bias_input c, w and c the high bytes of W and b */
-    sensor_dense_forward_int8_20_4(
-        net->a1 + (size_t)row * 20u, net->W2, net->b2, net->a2 + (size_t)row * 4u);
+    sensor_dense_forward_int8_20_4(net->a1, net->W2, net->b2, net->a2);
 }
 
 void sensor_forward(sensor_t *net,
@@ -303,7 +299,7 @@ void sensor_forward(sensor_t *net,
     volatile sensor_output_t *const out = y; /* volatile: else a compiler may call memcpy */
     uint_fast16_t c;
 
-    sensor_forward_row(net, x, 0);
+    sensor_forward_row(net, x);
     for (c = 0; c < SENSOR_OUTPUT_SIZE; c++) {
         out[c] = net->a2[c];
     }
@@ -315,7 +311,7 @@ uint16_t sensor_predict(sensor_t *net,
     uint16_t best = 0;
     uint16_t c;
 
-    sensor_forward_row(net, x, 0);
+    sensor_forward_row(net, x);
     for (c = 1; c < SENSOR_OUTPUT_SIZE; c++) {
         if (net->a2[c] > net->a2[best]) {
             best = c;

@@ -166,13 +166,13 @@ int sensor_selftest(sensor_t *net);
 
 /* ---- Between this library's own files ------------------------------------------------------ */
 
-/* Forward pass of x into row 0..SENSOR_BATCH-1 of the per-sample fields of net. */
+/* Forward pass of x into the per-sample fields of net. */
 void sensor_forward_row(sensor_t *net,
-    const sensor_input_t x[SENSOR_INPUT_SIZE], uint16_t row);
+    const sensor_input_t x[SENSOR_INPUT_SIZE]);
 
 /* The same as training sees it, with inputs dropped at random. */
 void sensor_learn_row(sensor_t *net,
-    const sensor_input_t x[SENSOR_INPUT_SIZE], uint16_t row);
+    const sensor_input_t x[SENSOR_INPUT_SIZE]);
 
 #ifdef __cplusplus
 }

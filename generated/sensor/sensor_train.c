@@ -330,18 +330,16 @@ int sensor_train_batch(sensor_t *net, const sensor_input_t x[],
     }
 
     for (i = 0; i < n; i++) {
-        sensor_learn_row(net, x + (size_t)i * SENSOR_INPUT_SIZE, i);
+        sensor_learn_row(net, x + (size_t)i * SENSOR_INPUT_SIZE);
     }
 
     for (i = 0; i < n; i++) {
         /* output: e = 256 (softmax(q) - onehot(label)), q = (h + half) / divisor, rounded down */
-        sensor_error_softmax_4(
-            net->a2 + (size_t)i * 4u, label[i], sensor_exponentials, net->e + (size_t)i * 4u);
+        sensor_error_softmax_4(net->a2, label[i], sensor_exponentials, net->e);
         /* layer 1: s = e R, R drawn from the seed */
-        sensor_feedback_project_seeded_4_20(net->e + (size_t)i * 4u, net->scratch2);
+        sensor_feedback_project_seeded_4_20(net->e, net->scratch2);
         /* layer 1: delta = clamp((s / divisor) f / 64) */
-        sensor_slope_multiply_20(
-            net->scratch2, net->f1 + (size_t)i * 20u, net->delta1 + (size_t)i * 20u);
+        sensor_slope_multiply_20(net->scratch2, net->f1, net->delta1);
     }
 
     /* layer 2: W = update(W, G), G = sum over the batch of x delta */

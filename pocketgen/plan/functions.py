@@ -42,6 +42,11 @@ class Operand:
         """The type in which arithmetic on it is done: 32 bits, or 64 where it has 64."""
         return "int64_t" if self.type == "int64_t" else "int32_t"
 
+    @property
+    def zero(self) -> str:
+        """0 of its sign."""
+        return "0u" if self.type.startswith("u") else "0"
+
     def at(self, index: str, row: str = "") -> str:
         """One element, of the whole or of a row in it, read from flash where it is there."""
         element = f"{row or self.name}[{index}]"
@@ -122,8 +127,10 @@ class Workshop:
     def argument(self, name: str, row: str) -> str:
         """A buffer as the calling function writes it."""
         buffer = self.program.buffers[name]
-        if buffer.role in ("count", "row", "seed"):
+        if buffer.role in ("count", "seed"):
             return name
+        if buffer.role == "row":
+            return name if self.program.batch > 1 else "0"
         if buffer.role in ("input", "label", "target"):
             # The forward functions are handed one sample, the training function a whole batch.
             if row != "i":
@@ -136,7 +143,7 @@ class Workshop:
         if is_constant(buffer):
             return f"{self.program.name}_{name}"
         member = f"net->{self.places.member[name]}"
-        if buffer.per_sample and buffer.kept and row:
+        if buffer.per_sample and buffer.kept and row and self.program.batch > 1:
             return f"{member} + (size_t){row} * {unsigned(buffer.size)}"
         return member
 

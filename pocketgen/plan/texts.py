@@ -221,16 +221,19 @@ def gradient_stack(program: Program) -> int:
 
 
 def forward_head(program: Program) -> dict[str, Any]:
-    """The forward pass: into a row of the batch, or where nothing is kept, into the scratch."""
+    """The forward pass: into a row of a batch if there is more than one, or into the scratch."""
     prefix, upper = program.name, program.name.upper()
     x = f"const {prefix}_input_t x[{upper}_INPUT_SIZE]"
-    if program.training:
-        name, row, call = f"void {prefix}_forward_row", ", uint16_t row", ", 0"
-    else:
-        name, row, call = f"static void {prefix}_run", "", ""
+    name = f"void {prefix}_forward_row" if program.training else f"static void {prefix}_run"
+    row, first, each, where = "", "", "", "the"
+    if program.batch > 1:
+        row, first, each, where = ", uint16_t row", ", 0", ", i", f"row 0..{upper}_BATCH-1 of the"
     return {
         "forward_signature": f"{name}({prefix}_t *net,\n    {x}{row})",
-        "forward_call": f"{name.split()[-1]}(net, x{call});",
+        "forward_call": f"{name.split()[-1]}(net, x{first});",
+        "row_parameter": row,
+        "row_argument": each,
+        "row_note": where,
     }
 
 
