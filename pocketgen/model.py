@@ -440,7 +440,7 @@ class Model:
     @property
     def fraction(self) -> int:
         """Prediction needs only trained weights / fraction, rounded down; 1: all of them."""
-        int8 = self.rule.int8(1)
+        int8 = self.rule.int8(1, last=False)
         return 1 if int8 is None else int8.fraction
 
     @property
@@ -449,7 +449,7 @@ class Model:
         layers = zip(self.layers, self.in_shapes, strict=True)
         lines = [f"layer {k} {layer.describe(shape)}" for k, (layer, shape) in enumerate(layers, 1)]
         for k, (layer, shape) in enumerate(zip(self.layers, self.in_shapes, strict=True)):
-            int8 = self.rule.int8(layer.fans(shape)[0])
+            int8 = self.rule.int8(layer.fans(shape)[0], k + 1 == len(lines))
             if int8 is not None:
                 lines[k] += f", 8 bits of {int8.dtype} weights, sums / {int8.divisor}"
         if self.drop:
@@ -480,7 +480,7 @@ class Model:
                 self.rule.batch,
                 self.rule.wide_sums,
                 training,
-                self.rule.int8(layer.fans(shape)[0]),
+                self.rule.int8(layer.fans(shape)[0], index == last),
                 index == last,
             )
             for index, (layer, shape) in enumerate(zip(self.layers, self.in_shapes, strict=True), 1)

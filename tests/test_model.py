@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -604,8 +604,36 @@ TRAININGS = {
 }
 
 
+def softmax(**options: object) -> pg.Model:
+    layers = [pg.Dense(3, "pocket_tanh"), pg.Dense(2, "identity")]
+    return model(input=BASE.input, layers=layers, rule=pg.CrossEntropyDFA(**options), seed=5)
+
+
+SOFTMAX = {
+    "softmax": softmax(),
+    "softmax batch": softmax(batch=19),
+    "dropout": softmax(dropout=1),
+    "rate": softmax(rate=15),
+    "rate_shift": softmax(rate_shift=12),
+    "rounding": softmax(rounding="stochastic"),
+    "weights": softmax(rounding="stochastic", weights="int8"),
+    "activation_shift": softmax(activation_shift=6),
+    "output_shift": softmax(output_shift=8),
+    "schedule": softmax(schedule="constant"),
+    "softmax feedback": softmax(feedback="seeded"),
+    "feedback_limit": softmax(feedback_limit=64),
+}
+
+
+def test_every_option_of_a_rule_is_among_those_whose_digests_are_compared() -> None:
+    for rule, seen in ((pg.CrossEntropyDFA, SOFTMAX), (pg.DFA, TRAININGS)):
+        names = {field.name for field in fields(rule)}
+        changed = {name.split()[-1] for name in seen}
+        assert names <= changed
+
+
 def test_every_change_of_meaning_changes_the_digest() -> None:
-    seen = {"base": BASE, **LAYOUTS, **TRAININGS}
+    seen = {"base": BASE, **LAYOUTS, **TRAININGS, **SOFTMAX}
     by_digest = {digests(made)[0]: name for name, made in seen.items()}
     assert sorted(by_digest.values()) == sorted(seen)
     texts = {made.description: name for name, made in seen.items()}

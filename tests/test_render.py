@@ -10,7 +10,6 @@ import re
 import socket
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import pytest
 import pocketgen as pg
 from pocketgen.plan.words import COLUMNS
 from pocketgen.render import environment, render, render_host
-from small_models import LIBRARIES, MODELS, Library
+from small_models import LIBRARIES, Library
 from support import repository_root
 
 WIDEST = 120  # columns of a Makefile, where the user's name for the model is not longer than
@@ -135,7 +134,8 @@ def test_lines(texts: dict[str, dict[str, str]], name: str) -> None:
     for file, text in texts[name].items():
         for number, line in enumerate(text.split("\n"), 1):
             place = f"{file}:{number}: {line}"
-            assert len(line) <= (COLUMNS if file.endswith((".c", ".h")) else WIDEST) or not short, place
+            columns = COLUMNS if file.endswith((".c", ".h")) else WIDEST
+            assert len(line) <= columns or not short, place
             assert line == line.rstrip(), place
             assert "\t" not in line.lstrip("\t"), place
             assert not line.startswith("\t") or file == "Makefile", place

@@ -20,8 +20,8 @@ class Int8:
 
     dtype, limit: of the stored weights and biases. fraction: a weight's forward value is the
     weight / fraction, rounded down; 256 takes the high byte of 16 bits, 1 all of 8. bias_input:
-    the constant input that biases are the weights of. divisor: a power of two by which hidden sums
-    are divided, to the nearest, before the activation.
+    the constant input that biases are the weights of. divisor: a power of two by which sums are
+    divided, to the nearest, before the activation or the softmax.
     """
 
     dtype: str

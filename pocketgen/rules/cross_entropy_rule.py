@@ -122,20 +122,18 @@ class CrossEntropyRule:
         """What the forward pass cannot see of a weight."""
         return BYTE if self.weights == "int16" else 1
 
-    def int8(self, fan_in: int) -> Int8:
-        """Forward weights of 8 bits."""
+    def int8(self, fan_in: int, last: bool) -> Int8:
+        """Forward weights of 8 bits; sums of the last layer become sixteenths of logarithms."""
         limit = FORWARD_LIMIT * self.fraction
-        shift = self.activation_shift
+        shift = self.output_shift if last else self.activation_shift
         if shift is None:
-            shift = ACTIVATION_SHIFT - narrowness(fan_in)
+            shift = (OUTPUT_SHIFT if last else ACTIVATION_SHIFT) - narrowness(fan_in)
         return Int8(self.weights, limit, self.fraction, BIAS_INPUT, 2**shift)
 
     def softmax_sizes(self, fan_in: int) -> dict[str, int]:
-        """How sums of so many inputs become sixteenths of natural logarithms."""
-        shift = self.output_shift
-        if shift is None:
-            shift = OUTPUT_SHIFT - narrowness(fan_in)
-        return {"half": 2 ** (shift - 1), "divisor": 2**shift}
+        """How the output's sums of so many inputs are divided, to the nearest."""
+        divisor = self.int8(fan_in, last=True).divisor
+        return {"half": divisor // 2, "divisor": divisor}
 
     @property
     def rate_state(self) -> str:

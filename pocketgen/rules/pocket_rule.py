@@ -45,7 +45,7 @@ class PocketRule:
     def __post_init__(self) -> None:
         make_plain(self)
 
-    def int8(self, fan_in: int) -> None:
+    def int8(self, fan_in: int, last: bool) -> None:
         """The forward pass sees all 16 bits of a weight."""
 
     def drop(self, features: int) -> int:

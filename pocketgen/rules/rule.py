@@ -67,7 +67,7 @@ class Rule(Protocol):
     def target_magnitude(self) -> int:
         """The largest |y| that the error a - y can meet."""
 
-    def int8(self, fan_in: int) -> Int8 | None:
+    def int8(self, fan_in: int, last: bool) -> Int8 | None:
         """A layer's arithmetic with forward weights of 8 bits, or None for whole weights."""
 
     def drop(self, features: int) -> int:
