@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import pocketgen as pg
 from pocketgen.datasets import Dataset
 from pocketgen.errors import PocketgenError
 from pocketgen.examples import EXAMPLES
+from pocketgen.rules.cross_entropy_rule import CrossEntropyRule
 
 RESULTS = Path(__file__).parent / "results"
 HELD_BACK = 10_000  # training images of a validation
@@ -38,9 +39,9 @@ FLOAT_RATES = {"mnist": 0.1, "fashion_mnist": 0.1}
 class Row:
     """One line of the table.
 
-    example: whose model, data and epochs. changes: of its rule. what: in words. floating: float
-    backprop on the same network with the same dropout. seeds, epochs: by default SEEDS and the
-    example's.
+    example: whose model, data and epochs. changes: of its rule. rule: another rule with the same
+    parameters. what: in words. floating: float backprop on the same network with the same dropout.
+    seeds, epochs: by default SEEDS and the example's.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Row:
     example: str
     changes: Mapping[str, Any] = field(default_factory=dict)
     floating: bool = False
+    rule: type[CrossEntropyRule] | None = None
     epochs: int | None = None
     seeds: int = SEEDS
     table: str = "results"
@@ -69,6 +71,12 @@ def rows_of(example: str) -> list[Row]:
     return [
         Row(example, "the example as it is", example),
         Row(f"{example}-no-dropout", "without input dropout", example, dry),
+        Row(
+            f"{example}-backprop",
+            "`CrossEntropyBackprop`: through the weights, not by feedback",
+            example,
+            rule=pg.CrossEntropyBackprop,
+        ),
         Row(f"{example}-float", "float backprop, PyTorch, the same dropout", example, {}, True),
         Row(
             f"{example}-float-no-dropout",
@@ -108,6 +116,8 @@ def model_of(row: Row, seed: int) -> pg.Model:
     """The row's model with a seed of its own."""
     base = EXAMPLES[row.example].model
     rule = replace(base.rule, **row.changes)
+    if row.rule is not None:
+        rule = row.rule(**{each.name: getattr(rule, each.name) for each in fields(row.rule)})
     return pg.Model(base.name, base.input, base.layers, rule, seed)
 
 

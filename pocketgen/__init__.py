@@ -15,13 +15,14 @@ from pocketgen.model import Input, Model, Scale
 from pocketgen.net import EngineName, Net
 from pocketgen.plan import plan
 from pocketgen.render import render
-from pocketgen.rules import DFA, Backprop, CrossEntropyDFA
+from pocketgen.rules import DFA, Backprop, CrossEntropyBackprop, CrossEntropyDFA
 from pocketgen.selftest import vectors
 
 __version__ = "0.1.0"
 __all__ = [
     "DFA",
     "Backprop",
+    "CrossEntropyBackprop",
     "CrossEntropyDFA",
     "Dense",
     "Input",

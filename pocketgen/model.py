@@ -327,8 +327,8 @@ class Model:
     """A network and how it learns.
 
     name: the prefix of every C symbol and file. layers: in order from the input. rule:
-    CrossEntropyDFA, DFA or Backprop. seed: of all random numbers, 0..2**32 - 1. ModelError says
-    what is wrong.
+    CrossEntropyDFA, CrossEntropyBackprop, DFA or Backprop. seed: of all random numbers,
+    0..2**32 - 1. ModelError says what is wrong.
     """
 
     name: str

@@ -390,11 +390,11 @@ def largest_sum(dims: list[int], largest_input: int) -> int:
 
 @dataclass
 class CrossEntropyNetwork:
-    """A multilayer perceptron by softmax cross-entropy and direct feedback alignment.
+    """A multilayer perceptron by softmax cross-entropy.
 
-    `R` holds a matrix for each hidden layer. Dropout is in eighths of the inputs. `only_bytes`:
-    W and b are the forward weights themselves, of which training cannot keep more. None: derived
-    from how many inputs there are.
+    `R` holds a matrix for each hidden layer, or is empty: backprop. Dropout is in eighths of the
+    inputs. `only_bytes`: W and b are the forward weights themselves, of which training cannot keep
+    more. None: derived from how many inputs there are.
     """
 
     W: list[Ints]
@@ -443,10 +443,14 @@ class CrossEntropyNetwork:
         """One batch; changes W and b, and counts the step."""
         trace = self.sums(np.where(self.dropped(*x.shape), 0, ints(x)))
         trace.e = softmax_error(trace.a[-1], labels, self.output_shift)
-        for R, slope in zip(self.R, trace.g, strict=True):
-            reached = product(trace.e, R) >> 3
-            trace.delta.append(clamp((reached * slope + 32) >> 6, DELTA_MAX))
-        trace.delta.append(trace.e)
+        trace.delta = [trace.e]
+        for k in reversed(range(len(self.W) - 1)):
+            if self.R:
+                reached = product(trace.e, self.R[k]) >> 3
+            else:  # through the layer above as the forward pass saw it: no weight has moved yet
+                w = self.W[k + 1] if self.only_bytes else self.W[k + 1] >> 8
+                reached = product(trace.delta[0], w.T) >> 3
+            trace.delta.insert(0, clamp((reached * trace.g[k] + 32) >> 6, DELTA_MAX))
         inputs = [trace.x, *trace.a[:-1]]
         shift = self.rate_shift + (8 if self.only_bytes else 0)
         place = 0

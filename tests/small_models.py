@@ -90,6 +90,13 @@ MODELS = {
             feedback="seeded",
         ),
     ),
+    "backwards": pg.Model(
+        "backwards",
+        pg.Input((20,), "uint8", scale=pg.Scale(0, 1, 1)),
+        stack((6, TANH), (5, TANH), (3, "identity")),
+        pg.CrossEntropyBackprop(batch=4, rate_shift=8),
+        seed=4,
+    ),
     "raw": pg.Model(
         "raw",
         pg.Input((6,), "uint8"),

@@ -164,7 +164,8 @@ class PocketCase(Case):
 class SoftmaxCase(Case):
     """A model by softmax cross-entropy; the state that sets the rate is the rate.
 
-    first_step: updates that came before. power_cut: steps after which all but the blob is lost.
+    feedback: also "none": backpropagation. first_step: updates that came before. power_cut: steps
+    after which all but the blob is lost.
     """
 
     dropout: int | None = None
@@ -184,19 +185,21 @@ class SoftmaxCase(Case):
         return labels
 
     @property
-    def rule(self) -> pg.CrossEntropyDFA:
-        return pg.CrossEntropyDFA(
-            batch=self.batch,
-            dropout=self.dropout,
-            rate=self.rate,
-            rate_shift=self.rate_shift,
-            rounding=self.rounding,
-            weights=self.weights,
-            activation_shift=self.activation_shift,
-            output_shift=self.output_shift,
-            feedback="seeded" if self.feedback == "seeded" else "stored",
-            feedback_limit=self.feedback_limit,
-        )
+    def rule(self) -> pg.CrossEntropyDFA | pg.CrossEntropyBackprop:
+        common = {
+            "batch": self.batch,
+            "dropout": self.dropout,
+            "rate": self.rate,
+            "rate_shift": self.rate_shift,
+            "rounding": self.rounding,
+            "weights": self.weights,
+            "activation_shift": self.activation_shift,
+            "output_shift": self.output_shift,
+        }
+        if self.feedback == "none":
+            return pg.CrossEntropyBackprop(**common)
+        feedback = "seeded" if self.feedback == "seeded" else "stored"
+        return pg.CrossEntropyDFA(**common, feedback=feedback, feedback_limit=self.feedback_limit)
 
     def model(self) -> pg.Model:
         hidden = [pg.Dense(units, "pocket_tanh") for units in self.dims[1:-1]]
@@ -287,7 +290,7 @@ def softmax_starting_point(
             bias = numbers(rng, kind, (n_out,), -limit, limit)
         W.append(w)
         b.append(bias)
-    for k, _, n_out in fans(case)[:-1]:
+    for k, _, n_out in fans(case)[:-1] if case.feedback != "none" else ():
         n_classes = case.dims[-1]
         if case.feedback in ("given", "extreme"):
             kind, limit = ("random", 127) if case.feedback == "given" else ("extreme", 32767)
@@ -380,7 +383,7 @@ def compare_softmax(
         same(net.buffers[name][: len(trace.e)], expected, f"{net.engine}, {step}: {name}")
     compare_weights(net, judge, step)
     whole = {f"{letter}{k}" for letter in "Wb" for k, _, _ in fans(case)}
-    if case.feedback != "seeded":
+    if case.feedback not in ("seeded", "none"):
         whole |= {f"R{k}" for k in range(1, len(judge.W))}
     assert set(net.buffers) == set(rows) | whole
     assert states(net.to_blob()) == (judge.rate, judge.step), f"{net.engine}, {step}"
@@ -623,7 +626,7 @@ def softmax_cases(draw: st.DrawFn) -> SoftmaxCase:
         weights=weights,
         activation_shift=draw(st.none() | st.integers(1, 15)),
         output_shift=draw(st.none() | st.integers(1, 15)),
-        feedback=draw(st.sampled_from(["stored", "seeded", "given", "extreme"])),
+        feedback=draw(st.sampled_from(["none", "stored", "seeded", "given", "extreme"])),
         feedback_limit=draw(st.integers(1, 127)),
         parameters=draw(st.sampled_from(["initial", "clamp", "small", "wide"])),
         seed=draw(st.integers(0, 2**32 - 1)),
@@ -731,6 +734,14 @@ SOFTMAX_EDGES = [
         activation_shift=15,
         steps=((9, "extreme", 255), (3, "random", 1), (9, "ramp", 200)),
         power_cut=2,
+    ),
+    SoftmaxCase(
+        dims=(4, 9, 300, 20, 3),
+        batch=3,
+        feedback="none",
+        parameters="clamp",
+        steps=((3, "extreme", 16), (1, "random", 3)),
+        power_cut=1,
     ),
     *(
         SoftmaxCase(

@@ -33,6 +33,7 @@ SINGLE_SUMS = {  # what each kernel adds up, by the names of its accumulators
     "feedback_project": {"s"},
     "feedback_project_seeded": {"s"},
     "slope_divide": set(),
+    "dense_input_gradient_int8": {"s"},
     "dense_input_gradient": {"s"},
     "dense_update_weights": {"gradient", "scaled", "moved"},
     "dense_update_bias": {"gradient", "scaled", "moved"},
@@ -331,6 +332,7 @@ MODELS = {
     "vector": ((30, 20, 3), ("pocket_relu8bit", "identity"), pg.DFA(target="vector")),
     "sigmoid": ((30, 20, 3), ("pocket_leakyrelu", "pocket_sigmoid"), pg.Backprop()),
     "softmax": ((30, 20, 3), (TANH, "identity"), pg.CrossEntropyDFA()),
+    "backwards": ((30, 20, 9, 3), (TANH, TANH, "identity"), pg.CrossEntropyBackprop()),
     "bytes": (
         (30, 20, 3),
         (TANH, "identity"),

@@ -622,6 +622,7 @@ SOFTMAX = {
     "schedule": softmax(schedule="constant"),
     "softmax feedback": softmax(feedback="seeded"),
     "feedback_limit": softmax(feedback_limit=64),
+    "through the layers": replace(softmax(), rule=pg.CrossEntropyBackprop()),
 }
 
 

@@ -279,7 +279,7 @@ static void digits_dropout_64(const int8_t *a, uint32_t step, uint16_t row, int8
 {
     const uint32_t key = /* 1. */
         digits_stream_key(0x00000001UL, step * 7u + 4096u);
-    uint32_t index = (uint32_t)row * ((64u + 31u) / 32u); /* words of a row */
+    uint32_t index = (uint32_t)row * 2u;
     uint32_t dropped = 0;
     uint_fast16_t i;
 

@@ -215,7 +215,7 @@ static void sensor_dropout_16(const int8_t *a, uint32_t step, uint16_t row, int8
 {
     const uint32_t key = /* 1. */
         sensor_stream_key(0x00000001UL, step * 5u + 4096u);
-    uint32_t index = (uint32_t)row * ((16u + 31u) / 32u); /* words of a row */
+    uint32_t index = (uint32_t)row * 1u;
     uint32_t dropped = 0;
     uint_fast16_t i;
 

@@ -9,6 +9,7 @@ from pocketgen.kernels.dense_forward import DENSE_FORWARD
 from pocketgen.kernels.dense_forward_int8 import DENSE_FORWARD_INT8
 from pocketgen.kernels.dense_forward_wide import DENSE_FORWARD_WIDE
 from pocketgen.kernels.dense_input_gradient import DENSE_INPUT_GRADIENT
+from pocketgen.kernels.dense_input_gradient_int8 import DENSE_INPUT_GRADIENT_INT8
 from pocketgen.kernels.dense_update_bias import DENSE_UPDATE_BIAS
 from pocketgen.kernels.dense_update_rows import DENSE_UPDATE_ROWS
 from pocketgen.kernels.dense_update_weights import DENSE_UPDATE_WEIGHTS
@@ -43,6 +44,7 @@ __all__ = [
     "DENSE_FORWARD_INT8",
     "DENSE_FORWARD_WIDE",
     "DENSE_INPUT_GRADIENT",
+    "DENSE_INPUT_GRADIENT_INT8",
     "DENSE_UPDATE_BIAS",
     "DENSE_UPDATE_ROWS",
     "DENSE_UPDATE_WEIGHTS",
@@ -96,6 +98,7 @@ KERNELS: dict[str, Kernel] = {
         SLOPE_DIVIDE,
         SLOPE_MULTIPLY,
         DENSE_INPUT_GRADIENT,
+        DENSE_INPUT_GRADIENT_INT8,
         DENSE_UPDATE_WEIGHTS,
         DENSE_UPDATE_BIAS,
         DENSE_UPDATE_ROWS,

@@ -192,7 +192,9 @@ class Dense:
         )
 
     def input_gradient(self, site: Site, delta: str, result: str) -> tuple[Step, ...]:
-        """s = delta W."""
+        """s = delta W, or where the forward pass sees 8 bits of W, these."""
+        if site.int8 is not None:
+            return (dense_int8.input_gradient(self, site, site.int8, delta, result),)
         return (
             Step(
                 DENSE_INPUT_GRADIENT,

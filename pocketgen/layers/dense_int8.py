@@ -11,7 +11,12 @@ from typing import Protocol
 
 from pocketgen.errors import ModelError
 from pocketgen.ir import Buffer, Range, Step
-from pocketgen.kernels import DENSE_FORWARD_INT8, DENSE_UPDATE_ROWS, POCKET_TANH_INT8
+from pocketgen.kernels import (
+    DENSE_FORWARD_INT8,
+    DENSE_INPUT_GRADIENT_INT8,
+    DENSE_UPDATE_ROWS,
+    POCKET_TANH_INT8,
+)
 from pocketgen.layers.site import Int8, Site, even_tile, fan_in
 
 HIDDEN, OUTPUT = "pocket_tanh", "identity"
@@ -93,4 +98,16 @@ def weight_update(layer: Units, site: Site, delta: str, update: Step) -> Step:
         site.index,
         "once",
         update,
+    )
+
+
+def input_gradient(layer: Units, site: Site, int8: Int8, delta: str, result: str) -> Step:
+    """s = delta w, with the weights that the forward pass saw."""
+    sizes = {"fan_in": fan_in(site.in_shape), "fan_out": layer.units, "fraction": int8.fraction}
+    return Step(
+        DENSE_INPUT_GRADIENT_INT8,
+        {"delta": delta, "W": site.name("W"), "s": result},
+        sizes,
+        f"layer {site.index}: {DENSE_INPUT_GRADIENT_INT8.equation}",
+        site.index,
     )

@@ -25,7 +25,7 @@ PASSED_TYPES = {
 }
 PER_ELEMENT = {"noise": "noise++"}  # what an update kernel hands to each element a new one of
 # Sizes that count something, as those of the arguments' shapes do.
-COUNTS = ("tile", "block", "streams", "stream")
+COUNTS = ("tile", "block", "words", "streams", "stream")
 HIDDEN_SIZES = ("headroom",)  # what bounds needs to know, but no template prints
 
 

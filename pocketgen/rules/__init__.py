@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pocketgen.rules.backprop import Backprop
+from pocketgen.rules.cross_entropy_backprop import CrossEntropyBackprop
 from pocketgen.rules.cross_entropy_dfa import CrossEntropyDFA
 from pocketgen.rules.dfa import DFA
 from pocketgen.rules.rule import UPDATE_STREAM, Learning, Rule, Scene, update_streams
@@ -11,6 +12,7 @@ RULES: dict[str, type[Rule]] = {
     "DFA": DFA,
     "Backprop": Backprop,
     "CrossEntropyDFA": CrossEntropyDFA,
+    "CrossEntropyBackprop": CrossEntropyBackprop,
 }
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "RULES",
     "UPDATE_STREAM",
     "Backprop",
+    "CrossEntropyBackprop",
     "CrossEntropyDFA",
     "Learning",
     "Rule",

@@ -11,14 +11,9 @@ from typing import Literal
 from pocketgen.errors import ModelError
 from pocketgen.intmath import is_whole
 from pocketgen.ir import Buffer, Step
-from pocketgen.kernels import SLOPE_MULTIPLY
-from pocketgen.layers import Site
 from pocketgen.rules.cross_entropy_rule import CrossEntropyRule
 from pocketgen.rules.feedback import check_feedback, project
-from pocketgen.rules.rule import Learning, Scene, out_size
-
-DELTA_LIMIT = 1023
-FEEDBACK_DIVISOR = 8
+from pocketgen.rules.rule import Learning, Scene
 
 
 @dataclass(frozen=True)
@@ -59,17 +54,3 @@ class CrossEntropyDFA(CrossEntropyRule):
             train += [step, slope]
         keys, updates = self.updates(scene)
         return Learning((*added, *keys), self.init(scene), (*train, *updates), "e")
-
-    def slope(self, scene: Scene, site: Site, source: str) -> tuple[Buffer, Step]:
-        """delta = source f at a hidden layer: its buffer and its step."""
-        n = out_size(scene.layers[site.index - 1], site)
-        delta = Buffer(
-            site.name("delta"), "delta", (n,), per_sample=True, layer=site.index, note="deltas"
-        )
-        return delta, Step(
-            SLOPE_MULTIPLY,
-            {"s": source, "f": site.name("f"), "delta": delta.name},
-            {"n": n, "divisor": FEEDBACK_DIVISOR, "limit": DELTA_LIMIT},
-            f"layer {site.index}: {SLOPE_MULTIPLY.equation}",
-            site.index,
-        )

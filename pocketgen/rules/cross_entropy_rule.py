@@ -36,6 +36,7 @@ from pocketgen.kernels import (
     FILL_ZERO,
     MASTER_STEP,
     MASTER_STEP_NOISY,
+    SLOPE_MULTIPLY,
     STEP_KEY,
 )
 from pocketgen.layers import Int8, Site
@@ -44,6 +45,7 @@ from pocketgen.rules.rule import (
     WEIGHT_STREAM,
     Scene,
     label_buffer,
+    out_size,
     training_arguments,
     update_streams,
 )
@@ -58,6 +60,8 @@ TABLE_TOP = 32767  # exp(0)
 TABLE_STEP = 16  # exp falls by e over so many units of q
 ACTIVATION_SHIFT = 7
 OUTPUT_SHIFT = 9
+ERROR_DIVISOR = 8  # of the error that reaches a hidden layer
+DELTA_LIMIT = 1023
 NARROW = (12, 48)  # a layer of fewer inputs has smaller sums: one bit for each of these
 DROPOUT_FEATURES = (12, 96, 256)  # an eighth of the inputs is dropped from each of these on
 FROM_SHAPE = ("dropout", "activation_shift", "output_shift")  # None: derived from the shapes
@@ -273,6 +277,20 @@ class CrossEntropyRule:
             {"h": last.name("a"), "label": "label", "table": table.name, "e": "e"},
             {"n": n, **self.softmax_sizes(fan_in)},
             f"output: {ERROR_SOFTMAX.equation}",
+        )
+
+    def slope(self, scene: Scene, site: Site, source: str) -> tuple[Buffer, Step]:
+        """delta = source f at a hidden layer: its buffer and its step."""
+        n = out_size(scene.layers[site.index - 1], site)
+        delta = Buffer(
+            site.name("delta"), "delta", (n,), per_sample=True, layer=site.index, note="deltas"
+        )
+        return delta, Step(
+            SLOPE_MULTIPLY,
+            {"s": source, "f": site.name("f"), "delta": delta.name},
+            {"n": n, "divisor": ERROR_DIVISOR, "limit": DELTA_LIMIT},
+            f"layer {site.index}: {SLOPE_MULTIPLY.equation}",
+            site.index,
         )
 
     def updates(self, scene: Scene) -> tuple[tuple[Buffer, ...], tuple[Step, ...]]:
