@@ -15,13 +15,10 @@ static int32_t mnist_div_trunc_i32(int32_t n, int32_t d)
     return n / d;
 }
 
-/* x / divisor, rounded down, for a power of two: less its remainder, x divides exactly */
+/* x / divisor, rounded down: compilers make one shift of it where divisor is a power of two */
 static int32_t mnist_floor_pow2_i32(int32_t x, int32_t divisor)
 {
-    const uint32_t mask = (uint32_t)divisor - 1u;
-    const uint32_t remainder = (uint32_t)x & mask;
-
-    return (x - (int32_t)remainder) / divisor;
+    return x < 0 ? -1 - ((-1 - x) / divisor) : x / divisor;
 }
 
 /* x limited to low..high */
@@ -281,6 +278,7 @@ static void mnist_dropout_784(const int8_t *a, uint32_t step, uint16_t row, int8
         mnist_stream_key(0x00000001UL, step * 7u + 4096u);
     uint32_t index = (uint32_t)row * 25u;
     uint32_t dropped = 0;
+    int8_t kept;
     uint_fast16_t i;
 
     for (i = 0; i < 784u; i++) {
@@ -288,7 +286,9 @@ static void mnist_dropout_784(const int8_t *a, uint32_t step, uint16_t row, int8
             dropped = mnist_drop_word(key, index, 3); /* 2. */
             index++;
         }
-        x[i] = (dropped & 1u) != 0u ? 0 : a[i]; /* 3. */
+        /* 3. by a product: a branch on random bits is guessed wrong as often as right */
+        kept = (dropped & 1u) == 0u ? 1 : 0;
+        x[i] = (int8_t)(a[i] * kept);
         dropped = (uint32_t)dropped >> 1;
     }
 }

@@ -22,13 +22,10 @@ static int32_t mnist_div_trunc_i32(int32_t n, int32_t d)
     return n / d;
 }
 
-/* x / divisor, rounded down, for a power of two: less its remainder, x divides exactly */
+/* x / divisor, rounded down: compilers make one shift of it where divisor is a power of two */
 static int32_t mnist_floor_pow2_i32(int32_t x, int32_t divisor)
 {
-    const uint32_t mask = (uint32_t)divisor - 1u;
-    const uint32_t remainder = (uint32_t)x & mask;
-
-    return (x - (int32_t)remainder) / divisor;
+    return x < 0 ? -1 - ((-1 - x) / divisor) : x / divisor;
 }
 
 /* x limited to low..high */

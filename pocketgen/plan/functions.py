@@ -47,6 +47,11 @@ class Operand:
         """0 of its sign."""
         return "0u" if self.type.startswith("u") else "0"
 
+    @property
+    def one(self) -> str:
+        """1 of its sign."""
+        return "1u" if self.type.startswith("u") else "1"
+
     def at(self, index: str, row: str = "") -> str:
         """One element, of the whole or of a row in it, read from flash where it is there."""
         element = f"{row or self.name}[{index}]"
