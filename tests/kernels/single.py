@@ -428,13 +428,19 @@ def too_long(line: str) -> bool:
     return len(line) > COLUMNS and not line.lstrip().startswith(("/*", "#"))
 
 
-def compile_all(variants: Mapping[str, Variant]) -> dict[str, Twin]:
-    """A twin for every variant, all in one library; no line of C is too long for a page."""
+def compile_all(variants: Mapping[str, Variant], portable: bool = False) -> dict[str, Twin]:
+    """A twin for every variant, all in one library; no line of C is too long for a page.
+
+    portable: what is compiled where a compiler has no vectors.
+    """
     made = {
         name: Twin(variant, f"variant_{number:04}")
         for number, (name, variant) in enumerate(variants.items())
     }
-    text = "".join(c_text(twin) for twin in made.values())
+    text = "".join(
+        f"#define {twin.program.name.upper()}_PORTABLE\n" * portable + c_text(twin)
+        for twin in made.values()
+    )
     assert [line for line in text.splitlines() if too_long(line)] == []
     ffi, library = compiled(text)
     for twin in made.values():
@@ -442,11 +448,11 @@ def compile_all(variants: Mapping[str, Variant]) -> dict[str, Twin]:
     return made
 
 
-def twins_of(variants: Mapping[str, Variant]) -> Any:
+def twins_of(variants: Mapping[str, Variant], portable: bool = False) -> Any:
     """The fixture `twins` of a test file: its variants, compiled once."""
 
     @pytest.fixture(scope="module")
     def twins() -> dict[str, Twin]:
-        return compile_all(variants)
+        return compile_all(variants, portable)
 
     return twins

@@ -48,6 +48,7 @@ VARIANTS = {
     "one": variant(fan_in=1, fan_out=1),
 }
 twins = single.twins_of(VARIANTS)
+portable_twins = single.twins_of(VARIANTS, portable=True)
 
 
 def by_hand(x: list, W: list, b: list, fraction: int, bias_input: int) -> dict:
@@ -62,6 +63,12 @@ def by_hand(x: list, W: list, b: list, fraction: int, bias_input: int) -> dict:
 @pytest.mark.parametrize("name", VARIANTS)
 def test_plain_numpy_and_c(twins: dict[str, Twin], name: str, kind: str) -> None:
     twins[name].agree(by_hand, kind)
+
+
+@pytest.mark.parametrize("kind", single.KINDS)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_without_vectors(portable_twins: dict[str, Twin], name: str, kind: str) -> None:
+    portable_twins[name].agree(by_hand, kind)
 
 
 @pytest.mark.parametrize("name", ["masters", "bytes", "flash", "int16"])
