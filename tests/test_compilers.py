@@ -242,6 +242,22 @@ def test_host_compilers_say_nothing(
     project(example, variant).compile(target, tmp_path)
 
 
+@pytest.mark.parametrize("target", HOSTS, ids=lambda target: target.name)
+@pytest.mark.parametrize("batch", [1, 2, 65534, 65535])
+@pytest.mark.parametrize("rule", [pg.DFA, pg.CrossEntropyDFA, pg.CrossEntropyBackprop])
+def test_the_ends_of_the_batch(
+    tmp_path: Path, rule: type[pg.DFA], batch: int, target: Target
+) -> None:
+    """No comparison that is always true, no parameter that is never read."""
+    layers = [pg.Dense(2, "pocket_tanh"), pg.Dense(2, "identity")]
+    model = pg.Model("ends", pg.Input((13,), "int8"), layers, rule(batch=batch))
+    for name, text in pg.generate(model).items():
+        if "/" not in name:
+            (tmp_path / name).write_text(text, "utf-8")
+    sources = sorted(str(path) for path in tmp_path.glob("*.c"))
+    run([compiler(target.tool), *target.flags, "-c", *sources], tmp_path)
+
+
 @pytest.mark.parametrize(("example", "variant"), PROJECTS)
 def test_self_test_passes_under_sanitizers(
     project: Callable[[str, str], Project], tmp_path: Path, example: str, variant: str
