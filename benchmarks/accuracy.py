@@ -32,6 +32,7 @@ from pocketgen.rules.cross_entropy_rule import CrossEntropyRule
 RESULTS = Path(__file__).parent / "results"
 HELD_BACK = 10_000  # training images of a validation
 SEEDS = 5
+FLOAT_SEEDS = 3  # PyTorch takes several times as long
 FLOAT_RATES = {"mnist": 0.1, "fashion_mnist": 0.1}
 
 
@@ -77,13 +78,20 @@ def rows_of(example: str) -> list[Row]:
             example,
             rule=pg.CrossEntropyBackprop,
         ),
-        Row(f"{example}-float", "float backprop, PyTorch, the same dropout", example, {}, True),
+        Row(
+            f"{example}-float",
+            "float backprop, PyTorch, the same dropout",
+            example,
+            floating=True,
+            seeds=FLOAT_SEEDS,
+        ),
         Row(
             f"{example}-float-no-dropout",
             "float backprop, PyTorch, no dropout",
             example,
             dry,
             floating=True,
+            seeds=FLOAT_SEEDS,
         ),
     ]
 
