@@ -6,7 +6,6 @@ Not here: the analyser (prove).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +63,6 @@ def claims(program: Program, places: Places) -> dict[str, Any]:
     outputs = held[places.member[program.output]]
     return {
         "claims": tuple(members),
-        "widening": ", ".join(map(str, thresholds(program, members))),
         "output_claim": claim("output", "y", c_type(y.dtype), y.size, outputs),
         "proof_rows": rows,
         "proof_expected": f"{kind} expected[{count}]",
@@ -74,14 +72,6 @@ def claims(program: Program, places: Places) -> dict[str, Any]:
         "proof_step": "expected[0]" if label else f"expected + {count - program.classes}u",
         "proof_sets": expected_sets(program) if program.training else (),
     }
-
-
-def thresholds(program: Program, members: Sequence[Claim]) -> list[int]:
-    """Where an analyser that sees a value grow may guess that it stops; a guess decides nothing."""
-    ends = {end for c in members for end in (c.low, c.high)}
-    steps = (*program.forward, *program.train)
-    sums = {a.worst for step in steps for a in step.accumulators}
-    return sorted(ends | sums | {-worst for worst in sums})
 
 
 def claim(name: str, array: str, kind: str, count: int, values: Range) -> Claim:
