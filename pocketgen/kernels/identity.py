@@ -8,12 +8,11 @@ from pocketgen.intmath import store, wide
 from pocketgen.ir import Arg, Array, Bound, Cost, Kernel, Range, Sizes
 
 
-def run(h: Array, a: Array, sizes: Sizes, g: Array | None = None) -> None:
+def run(h: Array, a: Array, g: Array, sizes: Sizes) -> None:
     """h, a, g: (samples, n)."""
     v = wide(h)  # 1.
     store(a, v)  # 2.
-    if g is not None:
-        store(g, 1)  # 3.
+    store(g, 1)  # 3.
 
 
 def bound(ranges: Mapping[str, Range], sizes: Sizes) -> Bound:
@@ -32,7 +31,7 @@ IDENTITY = Kernel(
     args=(
         Arg("h", "in", ("n",)),
         Arg("a", "out", ("n",)),
-        Arg("g", "out", ("n",), optional=True),
+        Arg("g", "out", ("n",)),
     ),
     sizes=("n",),
     label=("n",),

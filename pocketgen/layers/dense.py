@@ -117,10 +117,16 @@ class Dense:
             note="activations",
         )
         g = Buffer(site.name("g"), "slope", (n,), per_sample=True, layer=k, note="inverse slopes")
-        return (weights, bias, h, a, g) if site.training else (weights, bias, h, a)
+        if site.training:
+            return weights, bias, h, a, g
+        return (weights, bias, a) if self.passes_on(site) else (weights, bias, h, a)
+
+    def passes_on(self, site: Site) -> bool:
+        """Whether the sums themselves are the output: then they need no array of their own."""
+        return self.activation == "identity" and not site.training
 
     def forward(self, site: Site) -> tuple[Step, ...]:
-        """h = W x + b, then the activation."""
+        """h = W x + b, then the activation, where it is more than a copy that training keeps."""
         if site.int8 is not None:
             return dense_int8.forward(self, site, site.int8)
         sizes = {
@@ -136,26 +142,26 @@ class Dense:
         if site.training:
             operands["g"] = site.name("g")
         forward = DENSE_FORWARD_WIDE if site.wide_sums else DENSE_FORWARD
-        return (
-            Step(
-                forward,
-                {
-                    "x": site.source,
-                    "W": site.name("W"),
-                    "b": site.name("b"),
-                    "h": site.name("h"),
-                },
-                sizes,
-                f"layer {site.index}: {forward.equation}",
-                site.index,
-            ),
-            Step(
-                kernel,
-                operands,
-                {name: activation_sizes[name] for name in kernel.sizes},
-                f"layer {site.index}: {kernel.equation}",
-                site.index,
-            ),
+        sums = Step(
+            forward,
+            {
+                "x": site.source,
+                "W": site.name("W"),
+                "b": site.name("b"),
+                "h": site.name("a" if self.passes_on(site) else "h"),
+            },
+            sizes,
+            f"layer {site.index}: {forward.equation}",
+            site.index,
+        )
+        if self.passes_on(site):
+            return (sums,)
+        return sums, Step(
+            kernel,
+            operands,
+            {name: activation_sizes[name] for name in kernel.sizes},
+            f"layer {site.index}: {kernel.equation}",
+            site.index,
         )
 
     def weight_updates(

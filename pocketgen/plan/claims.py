@@ -63,6 +63,7 @@ def claims(program: Program, places: Places) -> dict[str, Any]:
     outputs = held[places.member[program.output]]
     return {
         "claims": tuple(members),
+        "widening": ", ".join(map(str, thresholds(program))),
         "output_claim": claim("output", "y", c_type(y.dtype), y.size, outputs),
         "proof_rows": rows,
         "proof_expected": f"{kind} expected[{count}]",
@@ -72,6 +73,13 @@ def claims(program: Program, places: Places) -> dict[str, Any]:
         "proof_step": "expected[0]" if label else f"expected + {count - program.classes}u",
         "proof_sets": expected_sets(program) if program.training else (),
     }
+
+
+def thresholds(program: Program) -> list[int]:
+    """The ends of all sums: where an analyser may guess that they stop. A guess decides nothing."""
+    steps = (*program.forward, *program.train)
+    sums = {a.worst for step in steps for a in step.accumulators}
+    return sorted(sums | {-worst for worst in sums})
 
 
 def claim(name: str, array: str, kind: str, count: int, values: Range) -> Claim:

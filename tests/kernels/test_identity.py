@@ -15,7 +15,6 @@ VARIANTS = {
     "int32": Variant(IDENTITY, {"h": INT32}, SIZES),
     "int16": Variant(IDENTITY, {"h": INT16}, SIZES),
     "int8": Variant(IDENTITY, {"h": INT8}, SIZES),
-    "no slope": Variant(IDENTITY, {"h": INT32}, SIZES, without=("g",)),
 }
 twins = single.twins_of(VARIANTS)
 
