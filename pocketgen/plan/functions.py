@@ -211,6 +211,7 @@ class Workshop:
             portable=f"{self.program.name.upper()}_PORTABLE",
             passed="".join(f", {PER_ELEMENT.get(name, name)}" for name in passed),
             noisy="noise" in passed,
+            inference=not self.program.training,
         )
 
     def fresh_name(self, base: str, step: Step) -> str:
