@@ -78,7 +78,7 @@ def claims(program: Program, places: Places) -> dict[str, Any]:
 def thresholds(program: Program) -> list[int]:
     """The ends of all sums: where an analyser may guess that they stop. A guess decides nothing."""
     steps = (*program.forward, *program.train)
-    sums = {a.worst for step in steps for a in step.accumulators}
+    sums = {a.worst for step in steps for a in step.accumulators if a.worst > 65535}
     return sorted(sums | {-worst for worst in sums})
 
 
