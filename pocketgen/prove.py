@@ -30,20 +30,42 @@ MACHINES = {32: "gcc_x86_32", 16: "x86_16"}
 LARGEST_OBJECT_16 = 65535  # bytes: size_t has 16 bits there, as on AVR
 # A larger struct can exist where int has 16 bits but sizes have 32: x86_16 with such sizes.
 FLAT = "int16_flat"
-FLAT_FILES = {
-    f"{FLAT}.ml": """let mach = { Machdeps.x86_16 with
-  Cil_types.size_t = "unsigned long"; ptrdiff_t = "long" }
-let () = File.new_machdep "int16_flat" mach
-""",
-    f"{FLAT}.h": """#define __FC_MACHDEP_X86_16
+SCRIPT = """(* A machine; and which statements are reached, one in a line. *)
+open Cil_types
+
+let () =
+  File.new_machdep "int16_flat"
+    { Machdeps.x86_16 with size_t = "unsigned long"; ptrdiff_t = "long" }
+
+let text s = match s.skind with
+  | Instr i -> Format.asprintf "%a" Printer.pp_instr i
+  | If (e, _, _, _) -> Format.asprintf "if (%a)" Printer.pp_exp e
+  | Return _ -> "return"
+  | _ -> ""
+
+let () = Db.Main.extend (fun () ->
+  if Eva.Analysis.is_computed () then begin
+    let table = open_out "statements.txt" in
+    let note s =
+      let start = fst (Cil_datatype.Stmt.loc s) in
+      Printf.fprintf table "%b %s:%d: %S\\n" (Eva.Results.is_reachable s)
+        (Filepath.Normalized.to_pretty_string start.Filepath.pos_path)
+        start.Filepath.pos_lnum (text s) in
+    Globals.Functions.iter (fun f -> match f.fundec with
+      | Definition (d, _) -> List.iter note d.sallstmts
+      | Declaration _ -> ());
+    close_out table
+  end)
+"""
+FLAT_HEADER = """#define __FC_MACHDEP_X86_16
 #include "__fc_machdep.h"
 #undef __SIZE_T
 #define __SIZE_T unsigned long
 #undef __FC_SIZE_MAX
 #define __FC_SIZE_MAX __FC_ULONG_MAX
-""",
-}
-FLAT_OPTIONS = ("-load-script", f"{FLAT}.ml", f"-cpp-extra-args=-include {FLAT}.h")
+"""
+OWN_FILES = {"pocketgen.ml": SCRIPT, f"{FLAT}.h": FLAT_HEADER}
+FLAT_OPTION = f"-cpp-extra-args=-include {FLAT}.h"
 # What C leaves undefined, EVA always reports. These report what C leaves to the compiler, too.
 STRICT = (
     "-warn-signed-overflow",
@@ -69,7 +91,7 @@ PRECISION = (
     "1",
 )
 REMEDY = (
-    "install it, on Debian or Ubuntu: sudo apt install frama-c-base; elsewhere: "
+    "on Debian or Ubuntu: sudo apt install frama-c-base ocaml-findlib; elsewhere: "
     "https://frama-c.com/html/get-frama-c.html"
 )
 PROVEN = ("Valid", "Considered valid")  # the latter: what Frama-C's own functions promise
@@ -105,7 +127,8 @@ class Alarm:
 class Run:
     """One analysis. checks: of ranges and results, shown and asked for. problems: in words.
 
-    functions, statements: reached and all; statements count the copies of unrolled loops.
+    functions, statements: of the C, reached and all; the copies of an unrolled loop count once.
+    unreached: the others, as file, line and text: they cannot be executed, or the proof has a gap.
     """
 
     what: str
@@ -116,6 +139,7 @@ class Run:
     seconds: float
     functions: tuple[int, int]
     statements: tuple[int, int]
+    unreached: tuple[str, ...]
     checks: tuple[int, int]
     alarms: tuple[Alarm, ...]
     problems: tuple[str, ...]
@@ -162,13 +186,8 @@ def prove(
     tool = shutil.which("frama-c")
     if tool is None:
         raise ProverError(f"frama-c is not installed: {REMEDY}")
-    flat = any(machine_of(plan, bits) == FLAT for bits in int_bits)
-    if flat and shutil.which("ocamlfind") is None:
-        raise ProverError(
-            f"{plan.prefix}: a struct of {plan.ram_bytes} bytes with 16-bit int needs a model of a "
-            "machine that ocamlfind compiles, which is not installed; on Debian or Ubuntu: sudo "
-            "apt install ocaml-findlib; or prove it with 32 bits only"
-        )
+    if shutil.which("ocamlfind") is None:
+        raise ProverError(f"ocamlfind, which Frama-C needs here, is not installed: {REMEDY}")
     version = subprocess.run([tool, "-version"], capture_output=True, text=True, check=False)
     if version.returncode != 0:
         raise ProverError(f"frama-c -version fails with status {version.returncode}: {REMEDY}")
@@ -226,13 +245,15 @@ class Job:
     def command(self) -> list[str]:
         """Frama-C's arguments."""
         name = machine_of(self.plan, self.int_bits)
-        machine = (*(FLAT_OPTIONS if name == FLAT else ()), "-machdep", name)
+        machine = ("-load-script", "pocketgen.ml", "-machdep", name)
+        flat = (FLAT_OPTION,) if name == FLAT else ()
         main = ("-main", "pocketgen_prove")
         table = ("-then", "-report-csv", "properties.csv")
         # the path without vectors: what microcontrollers run
         portable = f"-cpp-extra-args=-D{self.plan.prefix.upper()}_PORTABLE"
         return [
             *machine,
+            *flat,
             READING,
             portable,
             *STRICT,
@@ -248,7 +269,7 @@ def analyse(job: Job) -> Run:
     """Run Frama-C and read what it says, trusting nothing that is not said in full."""
     job.folder.mkdir()
     driver = f"prove_{job.what}.c"
-    for name, text in {**job.files, driver: job.driver, **FLAT_FILES}.items():
+    for name, text in {**job.files, driver: job.driver, **OWN_FILES}.items():
         (job.folder / name).write_text(text, "utf-8")
     started = time.perf_counter()
     done = subprocess.run(
@@ -266,7 +287,10 @@ def analyse(job: Job) -> Run:
     asked = job.driver.count("/*@ check ")
     shown = sum(row.kind == "user check" and row.file == driver for row in rows if row.valid)
     functions = numbers(r"(\d+) functions? analyzed \(out of (\d+)\)", done.stdout)
-    statements = numbers(r"(\d+) statements reached \(out of (\d+)\)", done.stdout)
+    list_of_all = job.folder / "statements.txt"
+    said = list_of_all.read_text("utf-8", "replace") if list_of_all.is_file() else ""
+    statements = read_statements(said, job.files)
+    unreached = tuple(place for place, reached in statements.items() if not reached)
     alarms = tuple(row.alarm for row in rows if not row.valid)
     return Run(
         what=job.what,
@@ -276,10 +300,11 @@ def analyse(job: Job) -> Run:
         driver_sha256=sha256(job.driver),
         seconds=round(seconds, 2),
         functions=functions,
-        statements=statements,
+        statements=(len(statements) - len(unreached), len(statements)),
+        unreached=unreached,
         checks=(shown, asked),
         alarms=alarms,
-        problems=tuple(problems(done, functions, (shown, asked), len(rows), len(alarms))),
+        problems=tuple(problems(done, functions, (shown, asked), len(rows), len(alarms), len(statements))),
     )
 
 
@@ -289,6 +314,7 @@ def problems(
     checks: tuple[int, int],
     properties: int,
     alarms: int,
+    statements: int,
 ) -> list[str]:
     """Why a run proves nothing even where it lists no alarm."""
     found = []
@@ -307,6 +333,8 @@ def problems(
         found.append("a function is found never to return, so what follows it is not analysed")
     if functions[0] != functions[1] or functions[1] == 0:
         found.append(f"{functions[0]} of {functions[1]} functions are reached")
+    if statements == 0:
+        found.append("no statement is counted")
     if checks[0] != checks[1] or checks[1] == 0:
         found.append(f"{checks[0]} of {checks[1]} checks are shown")
     return found
@@ -353,6 +381,22 @@ def read_table(text: str) -> list[Row]:
         for folder, file, line, function, kind, status, condition in list(rows)[1:]
         if not folder.startswith("FRAMAC_SHARE")
     ]
+
+
+def read_statements(text: str, files: Mapping[str, str]) -> dict[str, bool]:
+    """Every statement of the C by its place and text, and whether any copy of it is reached.
+
+    Frama-C numbers variables and those of copies: x_0, x_unroll_1. Jumps and blocks have no text:
+    what they lead to has.
+    """
+    reached: dict[str, bool] = {}
+    for word, file, line, quoted in re.findall(r'^(\w+) (.+):(\d+): "(.*)"$', text, re.MULTILINE):
+        if file in files and quoted.strip(";"):
+            line_text = re.sub(r"(\\n|\s)+", " ", quoted)
+            plain = re.sub(r"(_\d+)?_unroll_\d+\b|_\d+\b", "", line_text)
+            place = f"{file}:{line}: {plain}"
+            reached[place] = reached.get(place, False) or word == "true"
+    return reached
 
 
 def numbers(pattern: str, text: str) -> tuple[int, int]:

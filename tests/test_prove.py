@@ -22,15 +22,17 @@ from pocketgen.plan import Plan, plan
 from pocketgen.prove import ASSUMPTIONS, Proof, prove, sha256
 from pocketgen.render import render, render_proof
 from pocketgen.selftest import vectors
-from small_models import LIBRARIES, some_weights
+from small_models import LIBRARIES, Library, some_weights
 from support import compiler
 
-SMALL = ("xor", "sine", "sensor")
-LARGE = ("mnist",)  # with 32-bit int; more takes longer than a daily run may
-# No undefined behaviour in it either, but one range: an inference-only library whose output is the
-# sum itself shares its memory with the larger sums of the layer before.
-NOT_SHOWN = "features, inference only"
-LIMIT_CPU_SECONDS = 150.0  # for MNIST, on a busy machine; 44 s were measured
+WIDTHS = (32, 16)
+LIMIT_CPU_SECONDS = 60.0  # for MNIST; 15 to 19 s were measured
+# What cannot be executed, and why.
+UNREACHED = (
+    r"\w+: width = \d+u - first;",  # a row of weights fits into one piece
+    r"\w+: \*\(value \+ i\) = limit;",  # no int16 is above its limit
+    r"\w+: tmp = (low|high);",  # clamps of what cannot leave the range at that end
+)
 
 
 def plan_of(model: pg.Model) -> Plan:
@@ -48,46 +50,37 @@ def left_open(proof: Proof) -> list[object]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMALL)
-def test_examples_are_proven_for_both_widths_of_int(name: str) -> None:
-    proof = prove(plan_of(EXAMPLES[name].model))
-    assert left_open(proof) == []
-    assert proof.proven
-    assert [(run.what, run.int_bits) for run in proof.runs] == [
-        ("api", 32),
-        ("selftest", 32),
-        ("api", 16),
-        ("selftest", 16),
-    ]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", LARGE)
-def test_large_examples_are_proven(name: str) -> None:
-    """MNIST, 784-100-50-10 in batches of 20."""
+@pytest.mark.parametrize("bits", WIDTHS)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_proven(name: str, bits: int) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    proof = prove(plan_of(EXAMPLES[name].model), (32,))
+    proof = prove(plan_of(EXAMPLES[name].model), (bits,))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert left_open(proof) == []
-    assert {(run.int_bits, run.machine) for run in proof.runs} == {(32, "gcc_x86_32")}
+    assert proof.proven
+    assert [(run.what, run.int_bits) for run in proof.runs] == [("api", bits), ("selftest", bits)]
     if name == "mnist":
         assert after.ru_utime - before.ru_utime < LIMIT_CPU_SECONDS
 
 
-SHOWN = ("dfa, own", "dfa, given", "seeded, own")  # of the small models, in a daily run
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_small_models_are_proven_for_16_bits(name: str) -> None:
+    """Every rule, activation and scaling; own and given weights; flash; sums of 64 bits."""
+    assert left_open(prove(LIBRARIES[name].plan(), (16,))) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SHOWN)
-def test_small_models_are_proven(name: str) -> None:
-    """Every rule, activation and scaling; own and given weights; flash; sums of 64 bits."""
-    proof = prove(LIBRARIES[name].plan(), (16,))
-    alarms = [(alarm.kind, alarm.condition) for run in proof.runs for alarm in run.alarms]
-    if name == NOT_SHOWN:
-        assert [kind for kind, _ in alarms] == ["user check"] * 2
-        assert [what.split("[")[0] for _, what in alarms] == [r"\subset(net.a2", r"\subset(y"]
-        return
-    assert left_open(proof) == []
+@pytest.mark.parametrize("name", [name for name in LIBRARIES if "given" not in name])
+def test_small_models_are_proven_for_32_bits(name: str) -> None:
+    """Given weights differ from own ones in init alone."""
+    assert left_open(prove(LIBRARIES[name].plan(), (32,))) == []
+
+
+@pytest.mark.slow
+def test_mnist_for_inference_alone_is_proven() -> None:
+    library = Library(EXAMPLES["mnist"].model, "inference only", largest=127)
+    assert left_open(prove(library.plan(), (16,))) == []
 
 
 # --- what is wrong is seen ----------------------------------------------------------------------

@@ -86,7 +86,9 @@ def run_lines(run: Run) -> list[str]:
     outcome = "no alarm" if not run.alarms else f"{len(run.alarms)} alarms"
     head = (
         f"int {run.int_bits}, {run.what}: {outcome}, {run.checks[0]} of {run.checks[1]} checks "
-        f"shown, {run.functions[0]} of {run.functions[1]} functions reached, {run.seconds:.1f} s"
+        f"shown, {run.functions[0]} of {run.functions[1]} functions and {run.statements[0]} of "
+        f"{run.statements[1]} statements reached, {run.seconds:.1f} s"
     )
     alarms = [f"    {a.file}:{a.line}: {a.kind} in {a.function}: {a.condition}" for a in run.alarms]
-    return [head, *alarms, *(f"    {problem}" for problem in run.problems)]
+    unreached = [f"    not reached: {place}" for place in run.unreached]
+    return [head, *unreached, *alarms, *(f"    {problem}" for problem in run.problems)]
