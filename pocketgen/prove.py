@@ -103,6 +103,8 @@ ASSUMPTIONS = (
     "accesses are checked against whole objects: one that leaves a member of the struct for its "
     "neighbour is seen where it breaks a range",
     "flash is read like RAM, as on any machine but AVR",
+    "of loops that the C has twice, the one without SSE2 vectors is analysed: what microcontrollers "
+    "run",
     "the self-test is analysed with init, forward, train_batch and digest replaced by any outcome; "
     "that its samples are filled completely is not shown here",
     "targets are all in range, all below or all above it; volatile, which only keeps compilers "
@@ -304,17 +306,19 @@ def analyse(job: Job) -> Run:
         unreached=unreached,
         checks=(shown, asked),
         alarms=alarms,
-        problems=tuple(problems(done, functions, (shown, asked), len(rows), len(alarms), len(statements))),
+        problems=tuple(
+            problems(done, functions, len(statements), (shown, asked), len(rows), len(alarms))
+        ),
     )
 
 
 def problems(
     done: subprocess.CompletedProcess[str],
     functions: tuple[int, int],
+    statements: int,
     checks: tuple[int, int],
     properties: int,
     alarms: int,
-    statements: int,
 ) -> list[str]:
     """Why a run proves nothing even where it lists no alarm."""
     found = []
@@ -392,8 +396,8 @@ def read_statements(text: str, files: Mapping[str, str]) -> dict[str, bool]:
     reached: dict[str, bool] = {}
     for word, file, line, quoted in re.findall(r'^(\w+) (.+):(\d+): "(.*)"$', text, re.MULTILINE):
         if file in files and quoted.strip(";"):
-            line_text = re.sub(r"(\\n|\s)+", " ", quoted)
-            plain = re.sub(r"(_\d+)?_unroll_\d+\b|_\d+\b", "", line_text)
+            plain = re.sub(r"(_\d+)?_unroll_\d+\b|_\d+\b", "", quoted)
+            plain = re.sub(r"(\\n| )+", " ", plain).replace(", ", ",")
             place = f"{file}:{line}: {plain}"
             reached[place] = reached.get(place, False) or word == "true"
     return reached
