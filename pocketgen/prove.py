@@ -103,8 +103,8 @@ ASSUMPTIONS = (
     "accesses are checked against whole objects: one that leaves a member of the struct for its "
     "neighbour is seen where it breaks a range",
     "flash is read like RAM, as on any machine but AVR",
-    "of loops that the C has twice, the one without SSE2 vectors is analysed: what microcontrollers "
-    "run",
+    "of loops that the C has twice, the one without SSE2 vectors is analysed, which "
+    "microcontrollers run",
     "the self-test is analysed with init, forward, train_batch and digest replaced by any outcome; "
     "that its samples are filled completely is not shown here",
     "targets are all in range, all below or all above it; volatile, which only keeps compilers "
