@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pocketgen.errors import BlobError, DataError, ModelError, OutputError
+from pocketgen.health import Health, health
 from pocketgen.host import Engine
 from pocketgen.intmath import first_maximum, is_whole, wide
 from pocketgen.ir import Array, Buffer, Program
@@ -136,6 +137,18 @@ class Net:
         self.check_training()
         return fit(self, x, y, epochs, **options)
 
+    def health(self, x: ArrayLike, y: ArrayLike) -> Health:
+        """Flat and dead units, and weights that a batch does not move; see pocketgen.health.
+
+        Weights, biases and states are afterwards what they were. DataError for data that does not
+        belong to the model.
+        """
+        self.check_training()
+        samples, wanted = array_of(x, "input"), array_of(y, "labels")
+        if samples.shape[:1] in ((), (0,)) or samples.shape[:1] != wanted.shape[:1]:
+            self.check_pairs(samples, wanted)  # says in words what is wrong
+        return health(self, samples, wanted)
+
     @property
     def buffers(self) -> Mapping[str, Array]:
         """Every array of the network by name (W1, b1, h1, a1, g1, delta1, R1, e, …), batch first.
@@ -222,6 +235,16 @@ class Net:
                     f"excluded only within ±{limit}; give smaller weights"
                 )
         for name, values in given.items():
+            self._engine.arrays[name][...] = values
+
+    def kept(self) -> dict[str, Array]:
+        """Copies of all that outlives a batch, as a blob holds it: W1, b1, …, and the states."""
+        stored_arrays = (*self.program.parameters, *self.program.states)
+        return {b.name: self._engine.arrays[b.name].copy() for b in stored_arrays}
+
+    def put_back(self, kept: Mapping[str, Array]) -> None:
+        """Make all that outlives a batch what ``kept`` said."""
+        for name, values in kept.items():
             self._engine.arrays[name][...] = values
 
     def to_blob(self) -> bytes:

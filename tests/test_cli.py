@@ -441,6 +441,17 @@ def test_a_regression_is_trained_and_measured(tmp_path: Path) -> None:
     assert told["mae"] < 10
 
 
+def test_health_is_told_and_kept(tmp_path: Path) -> None:
+    result = run("train", "xor", "--epochs", 3, "--health", "--out", tmp_path / "run", "--json")
+    assert result.exit_code == 0
+    assert result.stderr.count("saturated") == result.stderr.count("dead") == 3
+    assert "zero updates" in result.stderr
+    kept = json.loads((tmp_path / "run" / "history.json").read_text())["epochs"]
+    told = json.loads(result.stdout)["history"]["epochs"]
+    assert [row["health"] for row in kept] == [row["health"] for row in told]
+    assert all(row["health"]["hidden_units"] == 8 for row in kept)
+
+
 def test_without_matplotlib_there_are_no_pictures(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pocketgen.fit import History, Status
+from pocketgen.health import Health
 from pocketgen.model import Model
 from pocketgen.verify import Verification
 
@@ -69,7 +70,17 @@ def epoch_line(status: Status, measured_on: str) -> str:
         words.append(f"{measured_on} {percent(row.val_accuracy):>8}")
     elif row.val_loss is not None:
         words.append(f"{measured_on} loss {row.val_loss:8.2f}")
+    if row.health is not None:
+        return "  ".join([*words, health_words(row.health)])
     return "  ".join([*words, rate(row.samples_per_second)])
+
+
+def health_words(found: Health) -> str:
+    """Health in columns."""
+    return (
+        f"saturated {100 * found.saturated:4.1f} %  dead {found.dead_units}/{found.hidden_units}  "
+        f"zero updates {100 * found.zero_updates:4.1f} %"
+    )
 
 
 class TrainingBar:

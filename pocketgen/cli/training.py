@@ -78,6 +78,11 @@ TRAINED_FILES = ("weights.pkt", "history.json", "learning_curve.png", "confusion
     help="Of the initial weights, the order of the samples and what is held back. "
     "[default: the model's]",
 )
+@click.option(
+    "--health",
+    is_flag=True,
+    help="Tell after each epoch how much is saturated, dead, or does not move (docs/recipe.md).",
+)
 @click.option("--out", metavar="DIR", help="Write weights, history and pictures here.")
 @engine_option
 @click.option("--weights", metavar="F", help="Go on from these weights (a .pkt file).")
@@ -91,6 +96,7 @@ def train(
     patience: int | None,
     halve_every: int | None,
     seed: int | None,
+    health: bool,
     out: str | None,
     engine: EngineName,
     weights: str | None,
@@ -140,6 +146,7 @@ def train(
             shuffle_seed=chosen_seed,
             patience=patience,
             halve_every=halve_every or None,
+            health=health,
             progress=bar,
         )
     remark_end(history, epochs)
