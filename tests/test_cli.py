@@ -467,6 +467,11 @@ def test_without_matplotlib_there_are_no_pictures(
     assert set(snapshot(trained)) == {"weights.pkt", "history.json", "pocketgen-training.json"}
 
 
+def test_without_optuna_tune_says_so(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pocketgen.tune.available", lambda: False)
+    assert "pip install 'pocketgen[tune]'" in refused("tune", "xor")
+
+
 def test_many_classes_are_told_by_their_confusions(tmp_path: Path) -> None:
     (tmp_path / "many.py").write_text(MODEL.replace("Dense(3)", "Dense(30)"))
     np.savez(tmp_path / "many.npz", x=x, y=np.arange(60) % 30)

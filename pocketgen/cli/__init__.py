@@ -21,6 +21,7 @@ from pocketgen.cli.demo import demo
 from pocketgen.cli.proving import prove_command
 from pocketgen.cli.reporting import report_command
 from pocketgen.cli.training import evaluate, train
+from pocketgen.cli.tuning import tune_command
 from pocketgen.errors import PocketgenError
 
 
@@ -94,6 +95,7 @@ COMMANDS = (
     examples,
     generate,
     train,
+    tune_command,
     evaluate,
     verify_command,
     report_command,

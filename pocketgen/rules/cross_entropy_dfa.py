@@ -14,6 +14,7 @@ from pocketgen.ir import Buffer, Step
 from pocketgen.rules.cross_entropy_rule import CrossEntropyRule
 from pocketgen.rules.feedback import check_feedback, project
 from pocketgen.rules.rule import Learning, Scene
+from pocketgen.rules.search import Space, Span
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class CrossEntropyDFA(CrossEntropyRule):
             raise ModelError(
                 f"{self.rule_name}: feedback_limit is {self.feedback_limit!r}; the range is 1..127"
             )
+
+    def search(self) -> Space:
+        """Also the size of the feedback."""
+        return {**super().search(), "feedback_limit": Span(8, 127, even=False)}
 
     def describe(self) -> tuple[str, ...]:
         """The parameters in the model's canonical text."""

@@ -49,6 +49,7 @@ from pocketgen.rules.rule import (
     training_arguments,
     update_streams,
 )
+from pocketgen.rules.search import Space, Span, halves
 
 MAX_BATCH = 65535
 BIAS_INPUT = 64  # biases are the weights of a constant input of half an activation's range
@@ -210,6 +211,20 @@ class CrossEntropyRule:
                 f"{self.rule_name}: weights of 8 bits cannot follow steps below 1; "
                 "give rounding='stochastic' with weights='int8'"
             )
+
+    def search(self) -> Space:
+        """The rate, smaller batches, dropout, the shifts, and with 16-bit weights the rounding."""
+        space: Space = {
+            "rate": Span(4, 64, even=False),
+            "rate_shift": Span(9, 15),
+            "batch": halves(self.batch),
+            "dropout": (None, 0, 1, 2, 3, 4),
+            "activation_shift": (None, 5, 6, 7, 8),
+            "output_shift": (None, 7, 8, 9, 10),
+        }
+        if self.weights == "int8":
+            return space
+        return {**space, "rounding": ("nearest", "stochastic")}
 
     def describe(self) -> tuple[str, ...]:
         """The parameters in the model's canonical text."""

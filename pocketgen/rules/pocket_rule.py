@@ -17,6 +17,7 @@ from pocketgen.ir import Array, Buffer, Range, Step
 from pocketgen.kernels import ERROR_CLASS, ERROR_VECTOR, SGD_STEP, SLOPE_DIVIDE
 from pocketgen.layers import Site
 from pocketgen.rules.rule import Scene, label_buffer, out_size, training_arguments
+from pocketgen.rules.search import Space, Span, halves
 
 MAX_BATCH = 65535
 LR_SHIFT_LIMIT = 15  # so often can the rate be halved
@@ -132,6 +133,12 @@ class PocketRule:
     def rule_name(self) -> str:
         """The rule's name, for messages and the canonical text."""
         return type(self).__name__
+
+    def search(self) -> Space:
+        """The rate, from a 16th to 16 times; smaller batches; for classes the target."""
+        rate = Span(max(1, self.lr_inv // 16), min(16 * self.lr_inv, MAX_LR_INV), even=False)
+        space: Space = {"lr_inv": rate, "batch": halves(self.batch)}
+        return space if self.target == "vector" else {**space, "target": Span(4, 127)}
 
     def describe(self) -> tuple[str, ...]:
         """The parameters in the model's canonical text."""

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from pocketgen.intmath import Int64
 from pocketgen.ir import Array, Buffer, Range, Step
 from pocketgen.layers import Int8, Layer, Site
+from pocketgen.rules.search import Space
 
 # Streams of random numbers, one for each tensor: base + layer number.
 WEIGHT_STREAM = 0x100
@@ -91,6 +92,9 @@ class Rule(Protocol):
 
     def lr_inv_of(self, state: int) -> int:
         """The inverse learning rate of a value of the rate's state, rounded down."""
+
+    def search(self) -> Space:
+        """By option, the values that are worth a try and cost the device no more memory."""
 
     def describe(self) -> tuple[str, ...]:
         """The rule in the model's canonical text."""
