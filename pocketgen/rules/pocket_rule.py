@@ -135,8 +135,8 @@ class PocketRule:
         return type(self).__name__
 
     def search(self) -> Space:
-        """The rate, from a 16th to 16 times; smaller batches; for classes the target."""
-        rate = Span(max(1, self.lr_inv // 16), min(16 * self.lr_inv, MAX_LR_INV), even=False)
+        """The rate, from 32 times to a 256th; smaller batches; for classes the target."""
+        rate = Span(max(1, self.lr_inv // 32), min(256 * self.lr_inv, MAX_LR_INV), even=False)
         space: Space = {"lr_inv": rate, "batch": halves(self.batch)}
         return space if self.target == "vector" else {**space, "target": Span(4, 127)}
 
