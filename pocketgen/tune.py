@@ -40,6 +40,7 @@ State = Literal["finished", "pruned", "refused"]
 REPORTS = 10  # looks at a trial on its way, at most: whether it is hopeless
 SURE_TRIALS = 5  # finished trials before the first one is given up
 LOCAL_WAIT = 60  # seconds for SQLite, while another process writes
+OPENINGS = 3  # of a database, a second apart
 POLL_SECONDS = 0.3
 ALIVE_SECONDS = 30.0  # between signs of life of a trial
 STALE_SECONDS = 300.0  # without a sign of life, its worker is gone
@@ -158,31 +159,38 @@ def tune(
     """
     if not available():
         raise PocketgenError("tune needs Optuna: pip install 'pocketgen[tune]'")
+    if storage.rstrip("/") == "sqlite:" or ":memory:" in storage:
+        raise PocketgenError("storage in memory is lost at the end: name a file, sqlite:///tune.db")
     build(task.model, engine=task.engine).check_pairs(task.x, task.y)
     name = task.model.name if study_name is None else study_name
     limits = Limits(trials, math.inf if timeout is None else time.time() + timeout)
-    with reporting(storage), opened(storage, name, task) as study:
-        check_same(study, task)
-        forget_stale(study)
-        enqueue_start(study, task.model)
-        seen = {t.number for t in ended(study)}
+    seen: set[int] = set()
 
-        def tell() -> None:
-            for trial in ended(study):
-                if trial.number not in seen:
-                    seen.add(trial.number)
-                    if progress is not None:
-                        progress(trial)
+    def tell(study: Any) -> None:
+        for trial in ended(study):
+            if trial.number not in seen:
+                seen.add(trial.number)
+                if progress is not None:
+                    progress(trial)
 
-        if workers == 1:
-            interrupted = work_here(task, study, limits, tell)
-        else:
-            interrupted = work_beside(task, storage, name, limits, workers, tell)
-            tell()
-        return outcome(study, task.model, interrupted)
+    with reporting(storage):
+        with opened(storage, name, task) as study:
+            check_same(study, task)
+            forget_stale(study)
+            enqueue_start(study, task.model)
+            seen |= {trial.number for trial in ended(study)}
+            if workers == 1:
+                interrupted = work_here(task, study, limits, tell)
+            else:
+                interrupted = work_beside(task, study, storage, limits, workers, tell)
+        # Opened anew: Optuna's cache may not see a trial that another machine began just before one
+        # of ours.
+        with opened(storage, name, task) as study:
+            tell(study)
+            return outcome(study, task.model, interrupted)
 
 
-def work_here(task: Task, study: Any, limits: Limits, tell: Callable[[], None]) -> bool:
+def work_here(task: Task, study: Any, limits: Limits, tell: Callable[[Any], None]) -> bool:
     """Trial after trial in this process; whether Ctrl-C ended it."""
     try:
         work(task, study, limits, threading.Lock(), threading.Event(), tell)
@@ -192,20 +200,21 @@ def work_here(task: Task, study: Any, limits: Limits, tell: Callable[[], None]) 
 
 
 def work_beside(
-    task: Task, storage: str, name: str, limits: Limits, workers: int, tell: Callable[[], None]
+    task: Task, study: Any, storage: str, limits: Limits, workers: int, tell: Callable[[Any], None]
 ) -> bool:
     """Trials in processes of their own; whether Ctrl-C ended it."""
     context = multiprocessing.get_context("spawn")
     lock, stop, failures = context.Lock(), context.Event(), context.SimpleQueue()
-    given = (task, storage, name, limits, lock, stop, failures)
+    given = (task, storage, study.study_name, limits, lock, stop, failures)
     processes = [context.Process(target=worker, args=given, daemon=True) for _ in range(workers)]
     interrupted = False
     try:
-        for process in processes:
-            process.start()
+        with deaf():
+            for process in processes:
+                process.start()
         while alive := [p.sentinel for p in processes if p.is_alive()]:
             wait(alive, POLL_SECONDS)
-            tell()
+            tell(study)
     except KeyboardInterrupt:
         interrupted = True
         stop.set()
@@ -219,14 +228,27 @@ def work_beside(
     return interrupted
 
 
+@contextlib.contextmanager
+def deaf() -> Iterator[None]:
+    """Let processes that start meanwhile ignore Ctrl-C, which reaches all: the first says stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def worker(
     task: Task, storage: str, name: str, limits: Limits, lock: Any, stop: Any, failures: Any
 ) -> None:
     """A process of the search: joins the study and works until it is done or told to stop."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process says stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where starting deaf was not possible
     try:
         with reporting(storage), opened(storage, name, task) as study:
-            work(task, study, limits, lock, stop, lambda: None)
+            work(task, study, limits, lock, stop, lambda _: None)
     except KeyboardInterrupt:
         pass
     except PocketgenError as error:
@@ -234,22 +256,28 @@ def worker(
 
 
 def work(
-    task: Task, study: Any, limits: Limits, lock: Any, stop: Any, tell: Callable[[], None]
+    task: Task, study: Any, limits: Limits, lock: Any, stop: Any, tell: Callable[[Any], None]
 ) -> None:
     """Trial after trial until enough are claimed; KeyboardInterrupt where told to stop."""
     from optuna.samplers import TPESampler
 
     while time.time() < limits.deadline and not stop.is_set():
         with lock:
-            claimed = count(study, "COMPLETE", "PRUNED", "RUNNING")
-            if claimed >= limits.trials:
+            if count(study, "COMPLETE", "PRUNED", "RUNNING") >= limits.trials:
                 return
-            # By the number of trials so far, so that a resumed search goes the same way.
-            study.sampler = TPESampler(seed=(task.seed * 1_000_003 + claimed) % 2**32)
             trial = study.ask()
             sign_of_life(trial)
+        # By the place of the trial, so that a resumed search goes the same way as a whole one,
+        # and two workers go different ones.
+        study.sampler = TPESampler(seed=(task.seed * 1_000_003 + place(study, trial)) % 2**32)
         run(task, study, trial, stop)
-        tell()
+        tell(study)
+
+
+def place(study: Any, trial: Any) -> int:
+    """How many trials that count came before this one."""
+    earlier = study.get_trials(deepcopy=False)[: trial.number]
+    return sum(other.state.name != "FAIL" for other in earlier)
 
 
 def run(task: Task, study: Any, trial: Any, stop: Any) -> None:
@@ -331,10 +359,18 @@ def suggest(trial: Any, name: str, choice: Choice) -> Any:
 def opened(storage: str, name: str, task: Task) -> Iterator[Any]:
     """The study in the database, made if it is not there."""
     import optuna
+    import sqlalchemy
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # the command line tells what matters
     waiting = {"connect_args": {"timeout": LOCAL_WAIT}} if storage.startswith("sqlite:") else {}
-    database = optuna.storages.RDBStorage(storage, engine_kwargs=waiting)
+    for attempt in range(OPENINGS):
+        try:
+            database = optuna.storages.RDBStorage(storage, engine_kwargs=waiting)
+            break
+        except sqlalchemy.exc.DBAPIError:  # such as: another machine just now makes the tables
+            if attempt + 1 == OPENINGS:
+                raise
+            time.sleep(1)
     try:
         yield optuna.create_study(
             storage=database,

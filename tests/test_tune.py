@@ -30,7 +30,6 @@ from support import repository_root, require
 
 require(importlib.util.find_spec("optuna"), "optuna is not installed")
 
-BRIEF = "sqlite://"  # in memory, for one call
 MODEL = """\
 import pocketgen as pg
 
@@ -138,9 +137,9 @@ def test_own_values_outside_the_usual_ones_are_searched_too() -> None:
 # --- the search -----------------------------------------------------------------------------------
 
 
-def test_the_first_trial_is_the_model_itself_and_the_best_is_no_worse() -> None:
+def test_the_first_trial_is_the_model_itself_and_the_best_is_no_worse(storage: str) -> None:
     told_of: list[tune.Trial] = []
-    found = tune.tune(task(), BRIEF, 8, progress=told_of.append)
+    found = tune.tune(task(), storage, 8, progress=told_of.append)
     assert [trial.number for trial in found.trials] == list(range(8))
     assert tuple(told_of) == found.trials
     assert found.start == found.trials[0]
@@ -158,7 +157,7 @@ def test_the_first_trial_is_the_model_itself_and_the_best_is_no_worse() -> None:
 
 
 def test_stopped_and_resumed_is_as_in_one_go(storage: str) -> None:
-    whole = tune.tune(task(), BRIEF, 8)
+    whole = tune.tune(task(), storage, 8, study_name="whole")
     assert len(tune.tune(task(), storage, 4).trials) == 4
     assert tune.tune(task(), storage, 8) == whole
     assert {t.state for t in whole.trials} == {"finished", "pruned"}
@@ -168,7 +167,7 @@ def test_stopped_and_resumed_is_as_in_one_go(storage: str) -> None:
 def test_a_stopped_trial_does_not_count_and_comes_again(
     storage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = tune.tune(task(), BRIEF, 5)
+    whole = tune.tune(task(), storage, 5, study_name="whole")
     fit = pg.Net.fit
 
     def stopping(self: Any, *words: Any, **options: Any) -> Any:
@@ -213,9 +212,11 @@ def test_a_killed_worker_is_forgotten(storage: str) -> None:
         assert tune.count(study, "RUNNING") == 1
 
 
-def test_a_refused_model_is_a_trial_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_model_is_a_trial_with_its_reason(
+    storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tune, "space", lambda model: {"rate": (16, 999)})
-    found = tune.tune(task(), BRIEF, 6)
+    found = tune.tune(task(), storage, 6)
     bad = [trial for trial in found.trials if trial.state == "refused"]
     assert bad
     assert all(trial.value is None and "1..255" in trial.reason for trial in bad)
@@ -229,7 +230,7 @@ def test_a_model_that_is_refused_as_it_stands_is_no_study(tmp_path: Path, storag
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_model_is_not_trained_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_model_is_not_trained_twice(storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     builds: list[str] = []
     build = tune.build
 
@@ -239,25 +240,25 @@ def test_one_model_is_not_trained_twice(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(tune, "build", counting)
     monkeypatch.setattr(tune, "space", lambda model: {"dropout": (None, 0)})  # 4 inputs: 0
-    found = tune.tune(task(), BRIEF, 6)
+    found = tune.tune(task(), storage, 6)
     assert len(found.trials) == 6
     assert {trial.options["dropout"] for trial in found.trials} == {None, 0}
     assert len(builds) == 2, "one to see whether the model is valid, one to train it"
 
 
-def test_a_regression_is_compared_by_its_loss() -> None:
+def test_a_regression_is_compared_by_its_loss(storage: str) -> None:
     example = EXAMPLES["sine"]
     data = example.load()
     x, y = data.x_train, data.y_train
     work = tune.Task(example.model, x[::2], y[::2], (x[1::2], y[1::2]), 3, 1, "numpy")
-    found = tune.tune(work, BRIEF, 4)
+    found = tune.tune(work, storage, 4)
     assert "target" not in found.best.options
     assert found.best.value == min(t.value for t in found.trials if t.value is not None)
 
 
-def test_without_time_there_is_no_result() -> None:
+def test_without_time_there_is_no_result(storage: str) -> None:
     with pytest.raises(PocketgenError, match="no trial was finished"):
-        tune.tune(task(), BRIEF, 3, timeout=0)
+        tune.tune(task(), storage, 3, timeout=0)
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -294,6 +295,7 @@ def test_two_workers_share_a_study(here: Path) -> None:
     storage = f"sqlite:///{(here / 'a' / 'tune.db').as_posix()}"
     with tune.opened(storage, "tiny", task()) as study:
         processes = [t.user_attrs["worker"][1] for t in study.get_trials()]
+        assert len({str(t.params) for t in study.get_trials()}) == 5, "none is tried twice"
     assert len(processes) == 5
     assert os.getpid() not in processes
 
@@ -326,6 +328,8 @@ def test_a_study_of_something_else_is_refused(here: Path) -> None:
     ("url", "said"),
     [
         ("nonsense", "no URL"),
+        ("sqlite://", "in memory"),
+        ("sqlite:///:memory:", "in memory"),
         ("sqlite:////no-such-folder/tune.db", "unable to open"),
         ("nosuchkind://user:hunter2@host/db", "nosuchkind"),
     ],
