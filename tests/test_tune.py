@@ -102,7 +102,7 @@ def storage(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", list(EXAMPLES))
-def test_every_value_in_the_space_is_valid_and_costs_no_more_memory(name: str) -> None:
+def test_every_value_in_the_space_is_valid_and_no_batch_is_larger(name: str) -> None:
     model = EXAMPLES[name].model
     space = tune.space(model)
     assert len(space) >= 2

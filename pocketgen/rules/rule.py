@@ -94,7 +94,7 @@ class Rule(Protocol):
         """The inverse learning rate of a value of the rate's state, rounded down."""
 
     def search(self) -> Space:
-        """By option, the values that are worth a try and cost the device no more memory."""
+        """By option, the values that are worth a try; batches, for the RAM, only smaller ones."""
 
     def describe(self) -> tuple[str, ...]:
         """The rule in the model's canonical text."""
