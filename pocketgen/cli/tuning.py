@@ -103,9 +103,9 @@ def tune_command(
 
     Trials are compared on samples held back from the training samples; the test samples are not
     measured. Batches are never larger, and weights and feedback are kept as they are, for the
-    device's memory. The first trial has the model's own options. The same command goes on where it stopped, and joins in where it runs on
-    other machines with the same --storage. Ctrl-C ends it with the best so far. Needs Optuna:
-    pip install "pocketgen[tune]".
+    device's memory. The first trial has the model's own options. The same command goes on where it
+    stopped, and joins in where it runs on other machines with the same --storage. Ctrl-C ends it
+    with the best so far. Needs Optuna: pip install "pocketgen[tune]".
 
     \b
     Examples:
