@@ -61,8 +61,9 @@ TEXT = """`python benchmarks/accuracy.py` trains every row anew; `--only NAME,�
 Accuracy in percent of the 10 000 test images after the last epoch, mean and standard deviation over
 the seeds; no augmentation. The test images were used for nothing else: settings were chosen on the
 last 10 000 training images. Quote the input dropout where you quote a figure: float backprop gains
-by it too. Published, with float backprop on the same two networks: 98.00 and 89.79; by integers
-only, PocketNN 96.98 and 87.70, NITRO-D 97.36 ± 0.23 and 88.66 ± 0.46 (their papers).
+by it too. Times were taken on a machine of 2 cores that did other work as well. Published, with
+float backprop on the same two networks: 98.00 and 89.79; by integers only, PocketNN 96.98 and
+87.70, NITRO-D 97.36 ± 0.23 and 88.66 ± 0.46 (their papers).
 """
 
 TRIED = """
@@ -209,13 +210,14 @@ def line(row: dict[str, Any]) -> str:
     spread = f"{row['mean']:.2f} ± {row['std']:.2f}" if row["seeds"] > 1 else f"{row['mean']:.2f}"
     return (
         f"| `{row['name']}` | {row['what']} | {spread} | {row['seeds']} | {row['epochs']} "
-        f"| {row['cpu_seconds'] / row['seeds']:.0f} |"
+        f"| {row['seconds']:.0f} | {row['cpu_seconds'] / row['seeds']:.0f} |"
     )
 
 
 def page(rows: list[dict[str, Any]]) -> str:
     """results/accuracy.md."""
-    head = "| row | what | test accuracy, % | seeds | epochs | CPU s a seed |\n" + "|---" * 6 + "|"
+    columns = ("row", "what", "test accuracy, %", "seeds", "epochs", "s in all", "CPU s a seed")
+    head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
     text = "# Accuracy\n\n" + TEXT
     for title, table in (("Results", "results"), ("What each ingredient brings", "ingredients")):
         lines = [line(row) for row in rows if ROWS[row["name"]].table == table]

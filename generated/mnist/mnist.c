@@ -276,20 +276,22 @@ static void mnist_dropout_784(const int8_t *a, uint32_t step, uint16_t row, int8
 {
     const uint32_t key = /* 1. */
         mnist_stream_key(0x00000001UL, step * 7u + 4096u);
-    uint32_t index = (uint32_t)row * 25u;
-    uint32_t dropped = 0;
-    int8_t kept;
+    const uint32_t index = (uint32_t)row * 25u;
     uint_fast16_t i;
+    uint16_t word;
 
-    for (i = 0; i < 784u; i++) {
-        if (i % 32u == 0u) {
-            dropped = mnist_drop_word(key, index, 3); /* 2. */
-            index++;
+    /*@ loop unroll 25u; */
+    for (word = 0; word < 25u; word++) {
+        const uint32_t dropped = mnist_drop_word(key, index + word, 3); /* 2. */
+        const uint_fast16_t first = word * 32u;
+        const uint_fast16_t count = 784u - first < 32u ? 784u - first : 32u;
+
+        for (i = 0; i < count; i++) {
+            /* 3. by a product: a branch on random bits is guessed wrong as often as right */
+            const int8_t kept = (((uint32_t)dropped >> i) & 1u) == 0u ? 1 : 0;
+
+            x[first + i] = (int8_t)(a[first + i] * kept);
         }
-        /* 3. by a product: a branch on random bits is guessed wrong as often as right */
-        kept = (dropped & 1u) == 0u ? 1 : 0;
-        x[i] = (int8_t)(a[i] * kept);
-        dropped = (uint32_t)dropped >> 1;
     }
 }
 
