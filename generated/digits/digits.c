@@ -283,7 +283,7 @@ static void digits_dropout_64(const int8_t *a, uint32_t step, uint16_t row, int8
     /*@ loop unroll 2u; */
     for (word = 0; word < 2u; word++) {
         const uint32_t dropped = digits_drop_word(key, index + word, 1); /* 2. */
-        const uint_fast16_t first = word * 32u;
+        const uint_fast16_t first = (uint_fast16_t)word * 32u;
         const uint_fast16_t count = 64u - first < 32u ? 64u - first : 32u;
 
         for (i = 0; i < count; i++) {

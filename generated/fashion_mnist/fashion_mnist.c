@@ -347,7 +347,7 @@ static void fashion_mnist_dropout_784(const int8_t *a, uint32_t step, uint16_t r
     /*@ loop unroll 25u; */
     for (word = 0; word < 25u; word++) {
         const uint32_t dropped = fashion_mnist_drop_word(key, index + word, 1); /* 2. */
-        const uint_fast16_t first = word * 32u;
+        const uint_fast16_t first = (uint_fast16_t)word * 32u;
         const uint_fast16_t count = 784u - first < 32u ? 784u - first : 32u;
 
         for (i = 0; i < count; i++) {

@@ -283,7 +283,7 @@ static void mnist_dropout_784(const int8_t *a, uint32_t step, uint16_t row, int8
     /*@ loop unroll 25u; */
     for (word = 0; word < 25u; word++) {
         const uint32_t dropped = mnist_drop_word(key, index + word, 3); /* 2. */
-        const uint_fast16_t first = word * 32u;
+        const uint_fast16_t first = (uint_fast16_t)word * 32u;
         const uint_fast16_t count = 784u - first < 32u ? 784u - first : 32u;
 
         for (i = 0; i < count; i++) {

@@ -219,7 +219,7 @@ static void sensor_dropout_16(const int8_t *a, uint32_t step, uint16_t row, int8
     /*@ loop unroll 1u; */
     for (word = 0; word < 1u; word++) {
         const uint32_t dropped = sensor_drop_word(key, index + word, 1); /* 2. */
-        const uint_fast16_t first = word * 32u;
+        const uint_fast16_t first = (uint_fast16_t)word * 32u;
         const uint_fast16_t count = 16u - first < 32u ? 16u - first : 32u;
 
         for (i = 0; i < count; i++) {
