@@ -173,59 +173,74 @@ def tune(
                 if progress is not None:
                     progress(trial)
 
-    with reporting(storage):
+    with reporting(storage), heard() as stop:
         with opened(storage, name, task) as study:
             check_same(study, task)
             forget_stale(study)
             enqueue_start(study, task.model)
             seen |= {trial.number for trial in ended(study)}
             if workers == 1:
-                interrupted = work_here(task, study, limits, tell)
+                work_here(task, study, limits, stop, tell)
             else:
-                interrupted = work_beside(task, study, storage, limits, workers, tell)
+                work_beside(task, study, storage, limits, workers, stop, tell)
         # Opened anew: Optuna's cache may not see a trial that another machine began just before one
         # of ours.
         with opened(storage, name, task) as study:
             tell(study)
-            return outcome(study, task.model, interrupted)
+            return outcome(study, task.model, stop.is_set())
 
 
-def work_here(task: Task, study: Any, limits: Limits, tell: Callable[[Any], None]) -> bool:
-    """Trial after trial in this process; whether Ctrl-C ended it."""
+@contextlib.contextmanager
+def heard() -> Iterator[threading.Event]:
+    """Ctrl-C as an event: an exception amid the database's work would leave a trial half told."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # other threads hear no signals
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
-        work(task, study, limits, threading.Lock(), threading.Event(), tell)
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def work_here(
+    task: Task, study: Any, limits: Limits, stop: threading.Event, tell: Callable[[Any], None]
+) -> None:
+    """Trial after trial in this process."""
+    try:
+        work(task, study, limits, threading.Lock(), stop, tell)
     except KeyboardInterrupt:
-        return True
-    return False
+        stop.set()
 
 
 def work_beside(
-    task: Task, study: Any, storage: str, limits: Limits, workers: int, tell: Callable[[Any], None]
-) -> bool:
-    """Trials in processes of their own; whether Ctrl-C ended it."""
+    task: Task,
+    study: Any,
+    storage: str,
+    limits: Limits,
+    workers: int,
+    stop: threading.Event,
+    tell: Callable[[Any], None],
+) -> None:
+    """Trials in processes of their own."""
     context = multiprocessing.get_context("spawn")
-    lock, stop, failures = context.Lock(), context.Event(), context.SimpleQueue()
-    given = (task, storage, study.study_name, limits, lock, stop, failures)
+    lock, halt, failures = context.Lock(), context.Event(), context.SimpleQueue()
+    given = (task, storage, study.study_name, limits, lock, halt, failures)
     processes = [context.Process(target=worker, args=given, daemon=True) for _ in range(workers)]
-    interrupted = False
-    try:
-        with deaf():
-            for process in processes:
-                process.start()
-        while alive := [p.sentinel for p in processes if p.is_alive()]:
-            wait(alive, POLL_SECONDS)
-            tell(study)
-    except KeyboardInterrupt:
-        interrupted = True
-        stop.set()
+    with deaf():
         for process in processes:
-            process.join()
+            process.start()
+    while alive := [p.sentinel for p in processes if p.is_alive()]:
+        if stop.is_set():
+            halt.set()
+        wait(alive, POLL_SECONDS)
+        tell(study)
     if not failures.empty():
         raise PocketgenError(failures.get())
     broken = [p.exitcode for p in processes if p.exitcode]
     if broken:
         raise PocketgenError(f"a worker of the search ended with status {broken[0]}")
-    return interrupted
 
 
 @contextlib.contextmanager
@@ -294,6 +309,8 @@ def run(task: Task, study: Any, trial: Any, stop: Any) -> None:
         study.tell(trial, state=TrialState.PRUNED)
     except BaseException:  # such as Ctrl-C: it does not count, and its options come again
         study.tell(trial, state=TrialState.FAIL)
+        if stop.is_set():  # a compiler hears Ctrl-C, too, and fails
+            raise KeyboardInterrupt from None
         raise
 
 
