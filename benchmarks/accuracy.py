@@ -61,9 +61,9 @@ TEXT = """`python benchmarks/accuracy.py` trains every row anew; `--only NAME,�
 Accuracy in percent of the 10 000 test images after the last epoch, mean and standard deviation over
 the seeds; no augmentation. The test images were used for nothing else: settings were chosen on the
 last 10 000 training images. Quote the input dropout where you quote a figure: float backprop gains
-by it too. Times were taken on a machine of 2 cores that did other work as well. Published, with
-float backprop on the same two networks: 98.00 and 89.79; by integers only, PocketNN 96.98 and
-87.70, NITRO-D 97.36 ± 0.23 and 88.66 ± 0.46 (their papers).
+by it too. The machine, of 2 cores, did other work as well, and some runs were paused: the times
+show that. Published, with float backprop on the same two networks: 98.00 and 89.79; by integers
+only, PocketNN 96.98 and 87.70, NITRO-D 97.36 ± 0.23 and 88.66 ± 0.46 (their papers).
 """
 
 TRIED = """
