@@ -192,12 +192,21 @@ def tune(
 
 @contextlib.contextmanager
 def heard() -> Iterator[threading.Event]:
-    """Ctrl-C as an event: an exception amid the database's work would leave a trial half told."""
+    """Ctrl-C as an event: an exception amid the database's work would leave a trial half told.
+
+    The second one is an exception again, for who does not want to wait.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # other threads hear no signals
         return
-    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    before = signal.getsignal(signal.SIGINT)
+
+    def hear(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, hear)
     try:
         yield stop
     finally:

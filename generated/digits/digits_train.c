@@ -147,11 +147,10 @@ static void digits_error_softmax_10(
         rounded = (int32_t)h[c] + 128;
         distance = largest - digits_floor_pow2_i32(rounded, 256);
         distance = digits_clamp_i32(distance, 0, 255);
-        /* 3. |scaled| <= 8552187, limit 2147483647. p is within
-           0..256 already, which a proof by ranges cannot see. */
+        /* 3. |scaled| <= 8552187, limit 2147483647 */
         scaled = (int32_t)DIGITS_READ_I16(&table[distance]) * 256 + half;
         p = digits_div_trunc_i32(scaled, total);
-        p = digits_clamp_i32(p, 0, 256);
+        p = digits_clamp_i32(p, 0, 256); /* it is: a proof by ranges cannot see that */
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }

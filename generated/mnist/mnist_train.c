@@ -176,11 +176,10 @@ static void mnist_error_softmax_10(
         rounded = (int32_t)h[c] + 256;
         distance = largest - mnist_floor_pow2_i32(rounded, 512);
         distance = mnist_clamp_i32(distance, 0, 255);
-        /* 3. |scaled| <= 8552187, limit 2147483647. p is within
-           0..256 already, which a proof by ranges cannot see. */
+        /* 3. |scaled| <= 8552187, limit 2147483647 */
         scaled = (int32_t)MNIST_READ_I16(&table[distance]) * 256 + half;
         p = mnist_div_trunc_i32(scaled, total);
-        p = mnist_clamp_i32(p, 0, 256);
+        p = mnist_clamp_i32(p, 0, 256); /* it is: a proof by ranges cannot see that */
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }

@@ -109,11 +109,10 @@ static void sensor_error_softmax_4(
         rounded = (int32_t)h[c] + 128;
         distance = largest - sensor_floor_pow2_i32(rounded, 256);
         distance = sensor_clamp_i32(distance, 0, 255);
-        /* 3. |scaled| <= 8453886, limit 2147483647. p is within
-           0..256 already, which a proof by ranges cannot see. */
+        /* 3. |scaled| <= 8453886, limit 2147483647 */
         scaled = (int32_t)SENSOR_READ_I16(&table[distance]) * 256 + half;
         p = sensor_div_trunc_i32(scaled, total);
-        p = sensor_clamp_i32(p, 0, 256);
+        p = sensor_clamp_i32(p, 0, 256); /* it is: a proof by ranges cannot see that */
         e[c] = (int16_t)(p - (c == label ? 256 : 0)); /* 4. */
     }
 }

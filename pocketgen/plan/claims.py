@@ -76,7 +76,10 @@ def claims(program: Program, places: Places) -> dict[str, Any]:
 
 
 def thresholds(program: Program) -> list[int]:
-    """The ends of all sums: where an analyser may guess that they stop. A guess decides nothing."""
+    """The ends of sums: where an analyser may guess that they stop. A guess decides nothing.
+
+    Only of those beyond what a loop counts to: each loop would stop at every smaller number, too.
+    """
     steps = (*program.forward, *program.train)
     sums = {a.worst for step in steps for a in step.accumulators if a.worst > 65535}
     return sorted(sums | {-worst for worst in sums})

@@ -255,6 +255,7 @@ def wanted(program: Program) -> dict[str, Any]:
         "expected_name": name,
         "expected_pointer": f"const {kind} *{name}",
         "expected_check": expected_check(program),
+        # n has 16 bits: it is never above 65535
         "count_check": "n == 0u" + (f" || n > {upper}_BATCH" if program.batch < 65535 else ""),
         "target_typedef": f"typedef {c_type(target.dtype)} {prefix}_target_t;" if target else "",
         "step_argument": f"{kind} label" if labelled else f"const {kind} y[{upper}_OUTPUT_SIZE]",
